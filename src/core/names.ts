@@ -1,0 +1,33 @@
+/** Names that stepmemo gives to things in the cluster: labels, annotations, gates, objects. */
+export const ENABLED_LABEL = 'stepmemo.io/enabled';
+
+/** Settings of a namespace, as annotations. */
+export const MEMOIZE_MODE_ANNOTATION = 'stepmemo.io/memoize';
+export const CAPTURE_ANNOTATION = 'stepmemo.io/capture';
+
+/** Settings of a template, as annotations in its metadata; Argo copies them, substituted, to the pod. */
+export const KEY_ANNOTATION = 'stepmemo.io/key';
+export const CACHE_ANNOTATION = 'stepmemo.io/cache';
+export const MAX_AGE_ANNOTATION = 'stepmemo.io/max-age';
+export const ALLOW_RESOURCE_ANNOTATION = 'stepmemo.io/allow-resource';
+/** `off` or `refresh`; a label of this name on a Workflow sets it for all of its templates. */
+export const REUSE_ANNOTATION = 'stepmemo.io/reuse';
+
+/** What was moved out of `memoize`: the value is the field it came from, say `memoize`. */
+export const MOVED_FROM_ANNOTATION = 'stepmemo.io/moved-from';
+
+/** Decision annotations: only stepmemo's own account writes them, the admission policies see to that. */
+export const DECISION_ANNOTATION = 'stepmemo.io/decision';
+export const REASON_ANNOTATION = 'stepmemo.io/reason';
+export const OUTPUTS_DIGEST_ANNOTATION = 'stepmemo.io/outputs-digest';
+export const DECISION_ANNOTATIONS = [DECISION_ANNOTATION, REASON_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION] as const;
+
+/** On a WorkflowTaskResult: the UID of the gated pod for which stepmemo made it. */
+export const RESULT_POD_UID_ANNOTATION = 'stepmemo.io/pod-uid';
+
+export const HIT_GATE = 'stepmemo.io/hit';
+export const MISS_GATE = 'stepmemo.io/miss';
+
+export const CAPTURE_CONTAINER = 'stepmemo-capture';
+export const CAPTURE_TOKEN_VOLUME = 'stepmemo-token';
+export const CAPTURE_AUDIENCE = 'stepmemo';

@@ -1,0 +1,151 @@
+/**
+ * Every reason that stepmemo can give for what it did, in one table. The same word stands in the admission answer,
+ * the pod's annotation, the Event (in UpperCamelCase), the metric's label and the heading of its section in docs/reasons.md.
+ * A code is never used again for another meaning.
+ */
+interface ReasonText {
+  /** What is the case, as one sentence. */
+  readonly meaning: string;
+  /** What to do about it; empty where nothing need be done. */
+  readonly fix: string;
+}
+
+export const REASONS = {
+  // ---- hit
+  'fresh-entry': {
+    meaning: 'The cache holds an entry for this key, complete and within its maxAge.',
+    fix: '',
+  },
+  // ---- miss
+  'no-entry': { meaning: 'The cache holds no entry for this key.', fix: '' },
+  expired: {
+    meaning: 'The entry is older than maxAge allows.',
+    fix: 'Raise maxAge if an older result is still good.',
+  },
+  'incomplete-entry': {
+    meaning: 'The entry lacks an output that this step has to report.',
+    fix: 'Nothing: the step runs and its outputs replace the entry.',
+  },
+  'malformed-entry': {
+    meaning: 'What stands in the cache under this key is no valid entry.',
+    fix: 'Delete the key from the ConfigMap; a run that ends well replaces it too.',
+  },
+  refresh: { meaning: 'The step asked to run and to overwrite its entry (stepmemo.io/reuse: refresh).', fix: '' },
+  // ---- skip: not a step that stepmemo could act on
+  'not-a-step': { meaning: 'The pod is not a step pod of a Workflow.', fix: '' },
+  'agent-pod': { meaning: "The pod is Argo's agent or artifact GC pod, which runs no step of its own.", fix: '' },
+  'not-memoized': { meaning: 'The step asks for no memoization.', fix: '' },
+  daemon: { meaning: 'The step is a daemon: it has to run.', fix: 'Remove memoize from daemon templates.' },
+  'node-name-set': {
+    meaning: 'The pod names its node (spec.nodeName), so it cannot be held back.',
+    fix: 'Use a nodeSelector or affinity instead of nodeName.',
+  },
+  'template-unreadable': {
+    meaning: "The step's template could not be read from the pod.",
+    fix: 'Look whether a podSpecPatch or another webhook changes ARGO_TEMPLATE.',
+  },
+  'template-offloaded': {
+    meaning: "The step's template is too large to stand in the pod, and native mode has nothing else to read.",
+    fix: 'Use managed mode, or make the template smaller than 128 KiB.',
+  },
+  'memoize-in-template': {
+    meaning: "The template still carries memoize, so memoization is the workflow controller's own business.",
+    fix: 'Run `stepmemo migrate --cluster -n NAMESPACE` to move what is stored.',
+  },
+  'controller-cache': {
+    meaning:
+      'In native mode this namespace shares its caches with the workflow controller, which has just missed there.',
+    fix: 'Use managed mode in this namespace.',
+  },
+  'resource-not-allowed': {
+    meaning: 'The step acts on the cluster (a resource template), and nobody asked for it to be memoized.',
+    fix: 'Set the annotation stepmemo.io/allow-resource: "true" on the template if it may be skipped.',
+  },
+  'reuse-off': { meaning: 'Memoization is switched off for this step (stepmemo.io/reuse: off).', fix: '' },
+  // ---- skip: not trusted
+  'creator-untrusted': {
+    meaning: 'The pod was not created by a configured workflow controller.',
+    fix: "Add the controller's account to controllerAccounts if it is one.",
+  },
+  'identity-mismatch': {
+    meaning: "The pod's labels, owner and node id do not agree about which step it is.",
+    fix: 'Do not set workflows.argoproj.io/ labels or annotations in template metadata.',
+  },
+  // ---- skip: bad settings
+  'key-missing': { meaning: 'A cache is named but the key is empty.', fix: 'Set a key.' },
+  'key-unresolved': {
+    meaning: 'The key still holds a tag that Argo did not fill in.',
+    fix: 'Correct the name in the {{…}} tag.',
+  },
+  'key-invalid': { meaning: 'The key cannot be used.', fix: 'Use a key of at most 16 KiB without control characters.' },
+  'cache-missing': { meaning: 'A key is given but no cache.', fix: 'Name the ConfigMap of the cache.' },
+  'cache-name-invalid': {
+    meaning: 'The name of the cache is no valid ConfigMap name.',
+    fix: 'Use lower case letters, digits, "-" and ".", at most 253 characters, and no unresolved tag.',
+  },
+  'cache-unlabeled': {
+    meaning: 'The ConfigMap exists without the label of a cache, so it is neither read nor written.',
+    fix: 'Label it workflows.argoproj.io/configmap-type=Cache, or name another.',
+  },
+  'max-age-invalid': {
+    meaning: 'maxAge is no duration as Argo reads it.',
+    fix: 'Write a Go duration such as 180s, 90m or 24h (there is no "d").',
+  },
+  // ---- skip: the state of stepmemo and of the cluster
+  'namespace-not-enabled': {
+    meaning: 'The namespace has not opted in.',
+    fix: 'Label it stepmemo.io/enabled=true.',
+  },
+  'policies-missing': {
+    meaning: "stepmemo's ValidatingAdmissionPolicies are not in place, so no stamp could be trusted.",
+    fix: 'Apply the manifests whole.',
+  },
+  'not-synced': { meaning: 'This replica has not read the caches yet.', fix: '' },
+  'deadline-exceeded': { meaning: 'The decision took longer than its deadline.', fix: 'Give stepmemo more CPU.' },
+  'internal-error': { meaning: 'stepmemo failed; the step runs as if it were not there.', fix: 'Read the log.' },
+  'unsupported-kind': { meaning: 'stepmemo does not handle objects of this kind.', fix: '' },
+  'unsupported-operation': { meaning: 'stepmemo does not handle this operation on this object.', fix: '' },
+  // ---- workflows and templates
+  'memoize-moved': { meaning: 'memoize was moved into annotations of the template.', fix: '' },
+  'nothing-to-move': { meaning: 'No template of this object has a memoize that can be moved.', fix: '' },
+  'native-mode': { meaning: 'The namespace is in native mode, so memoize stays where it is.', fix: '' },
+  'spec-unchanged': { meaning: 'The update does not change the spec.', fix: '' },
+  // ---- capture and completion
+  captured: { meaning: "The step's outputs were stored in the cache.", fix: '' },
+  'capture-incomplete': {
+    meaning: 'The step ended well but an output it declares was not reported, so there is no entry.',
+    fix: 'Look at the outputs of the step.',
+  },
+  'capture-mismatch': {
+    meaning: "The outputs that the sidecar read and those of Argo's task result differ, so there is no entry.",
+    fix: 'Find out who else may patch workflowtaskresults in the namespace.',
+  },
+  'capture-lost': { meaning: 'The outputs of the step could not be had, so there is no entry.', fix: '' },
+  'artifact-outside': {
+    meaning: 'An artifact lies neither under its declared key nor below the archive location of the pod.',
+    fix: 'Let artifacts be stored where the template or the artifact repository says.',
+  },
+  'step-failed': { meaning: 'The step did not succeed, so there is no entry.', fix: '' },
+  'entry-too-large': {
+    meaning: 'The outputs are too large for an entry.',
+    fix: 'Make output parameters smaller, or store them as artifacts.',
+  },
+  'cache-full': {
+    meaning: 'The ConfigMap of the cache has no room left (1 MiB).',
+    fix: 'Delete entries, or split the cache.',
+  },
+  'write-failed': { meaning: 'The API server refused the entry.', fix: 'Read the message of the Event.' },
+  completed: { meaning: 'The step ended with the cached outputs and ran nothing.', fix: '' },
+  released: { meaning: 'The step was held back for a hit that is no longer one, and runs now.', fix: '' },
+  'sidecar-not-started': {
+    meaning: 'The capturing sidecar did not start and the step had ended, so the pod was ended without it.',
+    fix: "Make stepmemo's image available on the node.",
+  },
+} as const satisfies Record<string, ReasonText>;
+
+export type Reason = keyof typeof REASONS;
+
+/** The reason as an Event's `reason`: `no-entry` becomes `NoEntry`. */
+export function eventReason(reason: Reason): string {
+  return reason.replace(/(^|-)([a-z])/g, (_, __, letter: string) => letter.toUpperCase());
+}

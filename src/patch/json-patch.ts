@@ -1,0 +1,11 @@
+/** JSON Patch (RFC 6902), the operations that stepmemo uses. */
+export type JsonPatchOperation =
+  | { readonly op: 'add' | 'replace' | 'test'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
+
+export type JsonPatch = readonly JsonPatchOperation[];
+
+/** A JSON Pointer (RFC 6901) from its parts: `~` and `/` in a part are escaped, numbers are array positions. */
+export function pointer(...parts: readonly (string | number)[]): string {
+  return parts.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
