@@ -1,0 +1,67 @@
+# stepmemo: every task of the project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+# Packages are installed anew only when the lock file says something else than what is there.
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+SOURCES := $(shell find src scripts package.json -type f 2>/dev/null)
+dist/stepmemo.mjs: node_modules/.package-lock.json $(SOURCES)
+	npm run --silent build
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: dist/stepmemo.mjs ## Bundle the server, the command line and the sidecar into dist/
+
+.PHONY: check
+check: build ## Format, lint, types, licences, and whether the reference pages are what the code says
+	npm run --silent check
+	npm run --silent docs -- --check
+
+.PHONY: fix
+fix: node_modules/.package-lock.json ## Format, and apply the linter's safe fixes
+	npm run --silent fix
+
+.PHONY: docs
+docs: build ## Write the reference pages (config, reasons, metrics, command line)
+	npm run --silent docs
+
+.PHONY: clean
+clean: ## Remove what the build made (not the caches of the cluster)
+	rm -rf dist coverage
+
+.PHONY: test
+test: ## All tests: check, unit, golden, integration, e2e; does its own set-up
+	scripts/test.sh check unit integration e2e
+
+.PHONY: test-unit
+test-unit: ## Unit and golden tests; need nothing but Node
+	scripts/test.sh unit
+
+.PHONY: test-integration
+test-integration: ## Tests against a real API server with the shipped RBAC
+	scripts/test.sh integration
+
+.PHONY: test-e2e
+test-e2e: ## Tests on a real node with a real workflow-controller (ARGO=4.0.5)
+	scripts/test.sh e2e
+
+.PHONY: test-matrix
+test-matrix: ## The e2e suite against each supported Argo version (4.0.5, 3.7.15, 3.4.17)
+	scripts/test.sh matrix
+
+.PHONY: demo
+demo: build ## Show the main job on a real cluster (KUBECONFIG=… CONFIRM=1 for one of your own)
+	scripts/demo.sh $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
+
+.PHONY: bench
+bench: build ## Speed, as ratios measured in one run
+	node test/bench/run.ts
+
+include cluster/cluster.mk

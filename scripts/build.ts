@@ -1,0 +1,41 @@
+// Bundles the two programs into dist/: the server with its command line, and the sidecar.
+// The sidecar is a file of its own because it starts with every missed step: it holds no library at all.
+import { rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import packageJson from '../package.json' with { type: 'json' };
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  minifySyntax: true,
+  legalComments: 'linked',
+  logLevel: 'warning',
+} as const;
+
+await rm(`${root}/dist`, { recursive: true, force: true });
+await build({
+  ...common,
+  entryPoints: { stepmemo: 'src/main.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  sourcemap: 'linked',
+  define: { STEPMEMO_VERSION: JSON.stringify(packageJson.version) },
+  // Some dependencies are CommonJS and ask for Node's own modules with require.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+});
+const sidecar = await build({
+  ...common,
+  entryPoints: { capture: 'src/sidecar/main.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  minify: true,
+  metafile: true,
+});
+const foreign = Object.keys(sidecar.metafile.inputs).filter((path) => path.includes('node_modules'));
+if (foreign.length > 0) throw new Error(`the sidecar must hold no library, but it bundles ${foreign.join(', ')}`);

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs suites and closes with one line over all of their tests: 'N passed, N failed'.
+#   scripts/test.sh SUITE…      of check, unit, integration, e2e, matrix
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ $# -gt 0 ] || { sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 2; }
+
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+failures=0
+
+# A suite that cannot even start counts as one failed test: nothing that is broken may look green.
+step() {
+  local name=$1; shift
+  echo "== $name: $*"
+  "$@" || { echo "== $name failed"; failures=$((failures + 1)); }
+}
+
+suite() {
+  local project=$1 label=${2:-$1}
+  step "$label" npm exec -- vitest run --config test/vitest.config.ts --project "$project" \
+    --reporter default --reporter json --outputFile.json="$reports/$label.json"
+}
+
+make --no-print-directory build || { echo '0 passed, 1 failed'; exit 1; }
+for name in "$@"; do
+  case $name in
+    check) step check make --no-print-directory check ;;
+    unit | integration) suite "$name" ;;
+    e2e) suite e2e "e2e-${ARGO:-4.0.5}" ;;
+    matrix) for version in 4.0.5 3.7.15 3.4.17; do ARGO=$version suite e2e "e2e-$version"; done ;;
+    *) echo "no such suite: $name"; exit 2 ;;
+  esac
+done
+npm exec -- node scripts/count-tests.ts "$failures" "$reports"

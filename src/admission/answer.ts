@@ -1,0 +1,35 @@
+import type { Verdict } from '../core/decision.ts';
+
+/** The response part of an AdmissionReview. */
+export interface AdmissionAnswer {
+  readonly uid: string;
+  readonly allowed: boolean;
+  readonly patchType?: 'JSONPatch';
+  /** JSON Patch, base64. */
+  readonly patch?: string;
+  readonly warnings?: readonly string[];
+  /** Shown to the user when `allowed` is false. */
+  readonly status?: { readonly code: number; readonly message: string };
+  /** What the API server's audit log keeps: the decision and its reason. */
+  readonly auditAnnotations: Readonly<Record<string, string>>;
+}
+
+/** The answer that carries out a verdict. A mutating webhook of stepmemo always allows. */
+export function answerVerdict(uid: string, verdict: Verdict): AdmissionAnswer {
+  const hasPatch = verdict.patch.length > 0;
+  return {
+    uid,
+    allowed: true,
+    ...(hasPatch && { patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(verdict.patch)).toString('base64') }),
+    ...(verdict.warnings.length > 0 && { warnings: verdict.warnings.map(shortenWarning) }),
+    status: { code: 200, message: `${verdict.decision}: ${verdict.reason}: ${verdict.message}` },
+    auditAnnotations: { decision: verdict.decision, reason: verdict.reason },
+  };
+}
+
+// The API server drops warnings beyond 4096 bytes in all; kubectl shows a line each.
+const WARNING_LIMIT = 1000;
+
+export function shortenWarning(text: string): string {
+  return text.length <= WARNING_LIMIT ? text : `${text.slice(0, WARNING_LIMIT - 1)}…`;
+}

@@ -1,0 +1,66 @@
+import type { Verdict } from '../core/decision.ts';
+import { judgePod } from '../core/judge-pod.ts';
+import type { Reason } from '../core/reasons.ts';
+import type { ClusterView, DecisionSettings } from '../core/view.ts';
+import type { KubeObject } from '../kube/types.ts';
+import type { RecordEvent } from '../telemetry/events.ts';
+import { answerVerdict } from './answer.ts';
+import type { AdmissionHandler } from './app.ts';
+import type { AdmissionRequest } from './review.ts';
+import { skipUnsupported } from './unsupported.ts';
+
+export interface MutatePodsOptions {
+  readonly view: ClusterView;
+  /** Read anew for each request: the CA bundle changes while the server runs. */
+  readonly settings: () => DecisionSettings;
+  readonly recordEvent: RecordEvent;
+}
+
+/** Reasons that concern no step, or no memoized one: nobody waits for an Event about them. */
+const SILENT: ReadonlySet<Reason> = new Set<Reason>([
+  'not-a-step',
+  'agent-pod',
+  'not-memoized',
+  'namespace-not-enabled',
+  'creator-untrusted',
+  'fresh-entry', // The controller tells of it once the step has ended.
+]);
+
+/** POST /mutate/pods: a step pod is held back for its cached outputs, given the capturing sidecar, or left alone. */
+export function createMutatePods(options: MutatePodsOptions): AdmissionHandler {
+  return (request) => {
+    const unsupported = skipUnsupported(request, { kinds: ['Pod'], operations: ['CREATE'] });
+    if (unsupported) return unsupported;
+    const pod = withNamespace(request);
+    const verdict = judgePod({
+      pod,
+      creator: request.userInfo.username ?? '',
+      view: options.view,
+      settings: options.settings(),
+      now: new Date(),
+    });
+    if (request.dryRun !== true) setImmediate(tell, options.recordEvent, pod, verdict);
+    return answerVerdict(request.uid, verdict);
+  };
+}
+
+/** The object of a CREATE may leave its namespace to the request. */
+export function withNamespace(request: AdmissionRequest): KubeObject {
+  const object = request.object ?? {};
+  if (request.namespace === undefined || object.metadata?.namespace !== undefined) return object;
+  return { ...object, metadata: { ...object.metadata, namespace: request.namespace } };
+}
+
+/** An Event on the Workflow: the pod has no UID yet, and may be gone before anybody looks. */
+function tell(recordEvent: RecordEvent, pod: KubeObject, verdict: Verdict): void {
+  if (SILENT.has(verdict.reason)) return;
+  const owner = pod.metadata?.ownerReferences?.find((reference) => reference.kind === 'Workflow');
+  const namespace = pod.metadata?.namespace;
+  if (owner === undefined || namespace === undefined) return;
+  recordEvent({
+    regarding: { apiVersion: owner.apiVersion, kind: owner.kind, namespace, name: owner.name, uid: owner.uid },
+    type: verdict.decision === 'skip' ? 'Warning' : 'Normal',
+    reason: verdict.reason,
+    message: `pod ${pod.metadata?.name ?? pod.metadata?.generateName ?? ''}: ${verdict.message}`,
+  });
+}

@@ -1,0 +1,122 @@
+import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import { hostname } from 'node:os';
+import { createAdmissionApp } from './admission/app.ts';
+import { createMutatePods } from './admission/mutate-pods.ts';
+import { createMutateWorkflows } from './admission/mutate-workflows.ts';
+import { createOpsApp, type Readiness } from './admission/ops-app.ts';
+import { createCaptureApp } from './capture/endpoint.ts';
+import type { Config } from './config.ts';
+import { startController } from './controller/controller.ts';
+import type { DecisionSettings } from './core/view.ts';
+import { createKubeApi } from './kube/client.ts';
+import { createClusterView } from './kube/view.ts';
+import { createEventRecorder } from './telemetry/events.ts';
+import type { Log } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { createCertificateSource } from './tls/source.ts';
+
+export interface RunningServer {
+  /** The ports that are open; those of the configuration, or what the system chose for 0. */
+  readonly ports: { readonly webhook: number; readonly capture: number; readonly metrics: number };
+  /** Fails readiness, waits for the endpoints to forget this replica, drains, then closes. */
+  stop(): Promise<void>;
+}
+
+/** Puts the parts together and opens the ports. Resolves once they are open; readiness comes later, by itself. */
+export async function startServer(config: Config, log: Log): Promise<RunningServer> {
+  const metrics = createMetrics();
+  const kube = createKubeApi(config.kubeconfig);
+  const view = createClusterView({ kube, config, log });
+  const certificates = createCertificateSource({ config, kube, log });
+  const recordEvent = createEventRecorder(kube, log, hostname());
+  const controller = startController({ kube, view, config, log, metrics, recordEvent });
+  const settings = (): DecisionSettings => decisionSettings(config, certificates.caBundle());
+
+  const admission = createAdmissionApp({
+    handlers: {
+      '/mutate/pods': createMutatePods({ view, settings, recordEvent }),
+      '/mutate/workflows': createMutateWorkflows(view),
+    },
+    bodyLimitBytes: config.bodyLimitBytes,
+    deadlineMs: config.admissionDeadlineMs,
+    log,
+    metrics,
+  });
+  const capture = createCaptureApp({ kube, sink: controller, config, log, metrics });
+  let isStopping = false;
+  const readiness = (): Readiness => {
+    if (isStopping) return { isReady: false, reason: 'shutting down' };
+    if (!view.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
+    return certificates.readiness();
+  };
+  const ops = createOpsApp({ readiness, registry: metrics.registry });
+
+  await view.start();
+  await certificates.start();
+  const tlsOptions = certificates.current();
+  const servers = [
+    createTlsServer(tlsOptions, admission),
+    createTlsServer(tlsOptions, capture),
+    createPlainServer(ops),
+  ] as const;
+  certificates.onChange((options) => {
+    servers[0].setSecureContext(options);
+    servers[1].setSecureContext(options);
+  });
+  const ports = [config.webhookPort, config.capturePort, config.metricsPort];
+  const [webhook = 0, capturePort = 0, metricsPort = 0] = await Promise.all(
+    servers.map((server, index) => listen(server, ports[index] ?? 0, config.listenAddress)),
+  );
+  log.info({ webhook, capture: capturePort, metrics: metricsPort }, 'listening');
+  return {
+    ports: { webhook, capture: capturePort, metrics: metricsPort },
+    async stop() {
+      isStopping = true;
+      await new Promise((resolve) => setTimeout(resolve, config.shutdownGraceMs));
+      await Promise.all(servers.map(close));
+      await controller.stop();
+      await view.stop();
+      await certificates.stop();
+    },
+  };
+}
+
+function decisionSettings(config: Config, caBundle: string): DecisionSettings {
+  return {
+    controllerAccounts: config.controllerAccounts,
+    controllerNamespace: config.controllerNamespace,
+    sidecar: {
+      image: config.sidecarImage,
+      imagePullPolicy: config.sidecarImagePullPolicy,
+      captureUrl: config.captureUrl,
+      caBundle,
+      requests: { cpu: config.sidecarCpuRequest, memory: config.sidecarMemoryRequest },
+      limits: { cpu: config.sidecarCpuLimit, memory: config.sidecarMemoryLimit },
+    },
+  };
+}
+
+type AnyServer = PlainServer | TlsServer;
+
+function listen(server: AnyServer, port: number, address: string): Promise<number> {
+  // The API server keeps connections for reuse; ours must not be the side that closes one just as it is reused.
+  server.keepAliveTimeout = 90_000;
+  server.headersTimeout = 32_000;
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, () => {
+      server.off('error', reject);
+      const bound = server.address();
+      resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
+    });
+  });
+}
+
+/** Idle connections end at once, busy ones once they are answered. */
+function close(server: AnyServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,75 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Reason } from '../core/reasons.ts';
+
+/** Names and labels of all metrics; docs/metrics.md is made from what is registered here. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** One admission answer. `seconds` is the time inside the server. */
+  admission(answer: { path: string; decision: string; reason: Reason; seconds: number }): void;
+  /** One outcome after admission: completed, released, captured, cache-full and so on. */
+  outcome(reason: Reason): void;
+  /** From the pod's creation to the patch that ended it, seconds. */
+  completion(seconds: number): void;
+  captureRequest(status: number): void;
+  setLeader(isLeader: boolean): void;
+  setCertificateExpiry(unixSeconds: number): void;
+}
+
+// The hook answers in about a millisecond, and the API server gives up after one second.
+const ADMISSION_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+const COMPLETION_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const decisions = new Counter({
+    name: 'stepmemo_admission_decisions_total',
+    help: 'Admission answers, by path, decision and reason.',
+    labelNames: ['path', 'decision', 'reason'] as const,
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'stepmemo_admission_duration_seconds',
+    help: 'Time inside the server for one admission answer.',
+    labelNames: ['path'] as const,
+    buckets: ADMISSION_BUCKETS,
+    registers,
+  });
+  const outcomes = new Counter({
+    name: 'stepmemo_outcomes_total',
+    help: 'What became of decided pods, by reason.',
+    labelNames: ['reason'] as const,
+    registers,
+  });
+  const completions = new Histogram({
+    name: 'stepmemo_completion_duration_seconds',
+    help: "From a hit's creation to the patch that ended its pod; creation is known to the second only.",
+    buckets: COMPLETION_BUCKETS,
+    registers,
+  });
+  const captures = new Counter({
+    name: 'stepmemo_capture_requests_total',
+    help: 'Posts of sidecars, by the status of the answer.',
+    labelNames: ['status'] as const,
+    registers,
+  });
+  const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
+  const expiry = new Gauge({
+    name: 'stepmemo_certificate_expiry_timestamp_seconds',
+    help: "When the certificate of this replica's webhooks ends, Unix time.",
+    registers,
+  });
+  return {
+    registry,
+    admission({ path, decision, reason, seconds }) {
+      decisions.inc({ path, decision, reason });
+      duration.observe({ path }, seconds);
+    },
+    outcome: (reason) => outcomes.inc({ reason }),
+    completion: (seconds) => completions.observe(seconds),
+    captureRequest: (status) => captures.inc({ status: String(status) }),
+    setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
+    setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
+  };
+}

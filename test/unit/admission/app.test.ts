@@ -1,0 +1,134 @@
+import { createServer, type Server } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
+import { answerVerdict } from '../../../src/admission/answer.ts';
+import { type AdmissionHandler, createAdmissionApp } from '../../../src/admission/app.ts';
+import { skipUnsupported } from '../../../src/admission/unsupported.ts';
+import { createLog } from '../../../src/telemetry/log.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function serve(
+  handler: AdmissionHandler,
+  deadlineMs = 1000,
+): Promise<{ url: string; metrics: ReturnType<typeof createMetrics> }> {
+  const metrics = createMetrics();
+  const log = createLog('fatal');
+  const app = createAdmissionApp({
+    handlers: { '/mutate/pods': handler },
+    bodyLimitBytes: 2000,
+    deadlineMs,
+    log,
+    metrics,
+  });
+  const server = createServer(app);
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no address');
+  return { url: `http://127.0.0.1:${address.port}/mutate/pods`, metrics };
+}
+
+function review(overrides: object = {}): object {
+  return {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: {
+      uid: 'u1',
+      kind: { group: '', version: 'v1', kind: 'Pod' },
+      operation: 'CREATE',
+      userInfo: { username: 'someone' },
+      object: { kind: 'Pod' },
+      ...overrides,
+    },
+  };
+}
+
+const post = (url: string, body: unknown): Promise<Response> =>
+  fetch(url, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
+
+const never: AdmissionHandler = () => {
+  throw new Error('must not be called');
+};
+
+describe('the admission app', () => {
+  it('answers a review with patch, warnings, reason and its uid', async () => {
+    const { url } = await serve(({ uid }) =>
+      answerVerdict(uid, {
+        decision: 'hit',
+        reason: 'fresh-entry',
+        message: 'm',
+        patch: [{ op: 'add', path: '/x', value: 1 }],
+        warnings: ['w'],
+      }),
+    );
+    const { response } = (await (await post(url, review())).json()) as { response: Record<string, unknown> };
+    expect(response).toMatchObject({
+      uid: 'u1',
+      allowed: true,
+      patchType: 'JSONPatch',
+      warnings: ['w'],
+      auditAnnotations: { decision: 'hit', reason: 'fresh-entry' },
+    });
+    expect(JSON.parse(Buffer.from(String(response.patch), 'base64').toString())).toEqual([
+      { op: 'add', path: '/x', value: 1 },
+    ]);
+  });
+
+  it.each([
+    ['broken JSON', '{', 400, /cannot be read/],
+    ['an empty body', '', 400, /no AdmissionReview/],
+    ['a list', [], 400, /no AdmissionReview/],
+    ['another kind', { apiVersion: 'v1', kind: 'Pod' }, 400, /kind: .*request: /],
+    ['an older version', { ...review(), apiVersion: 'admission.k8s.io/v1beta1' }, 400, /apiVersion: /],
+    ['a review without uid', review({ uid: '' }), 400, /request\.uid: /],
+    ['an object that is none', review({ object: 'x' }), 400, /request\.object: expected an object/],
+    ['too long a body', review({ name: 'x'.repeat(3000) }), 413, /too large/],
+  ])('refuses %s with the reason', async (_, body, status, message) => {
+    const { url } = await serve(never);
+    const response = await post(url, body);
+    expect(response.status).toBe(status);
+    expect(((await response.json()) as { message: string }).message).toMatch(message);
+  });
+
+  it('answers 405 to GET and 404 elsewhere', async () => {
+    const { url } = await serve(never);
+    expect((await fetch(url)).status).toBe(405);
+    expect((await post(`${url}/x`, review())).status).toBe(404);
+  });
+
+  it('lets pass what its handler throws at, with a warning', async () => {
+    const { url, metrics } = await serve(() => {
+      throw new Error('our bug');
+    });
+    const { response } = (await (await post(url, review())).json()) as { response: object };
+    expect(response).toMatchObject({ allowed: true, warnings: ['stepmemo: internal-error: our bug'] });
+    expect(response).not.toHaveProperty('patch');
+    expect(await metrics.registry.metrics()).toContain('reason="internal-error"} 1');
+  });
+
+  it('lets pass what is not decided in time', async () => {
+    const { url } = await serve(() => new Promise(() => {}), 20);
+    const { response } = (await (await post(url, review())).json()) as { response: object };
+    expect(response).toMatchObject({ allowed: true, auditAnnotations: { reason: 'deadline-exceeded' } });
+  });
+
+  it.each([
+    ['another kind', { kind: { group: '', version: 'v1', kind: 'Secret' } }, 'unsupported-kind'],
+    ['another operation', { operation: 'DELETE' }, 'unsupported-operation'],
+    ['a subresource', { subResource: 'status' }, 'unsupported-operation'],
+    ['no object', { object: null }, 'unsupported-kind'],
+  ])('lets %s pass with a warning', async (_, overrides, reason) => {
+    const { url } = await serve(
+      (request) =>
+        skipUnsupported(request, { kinds: ['Pod'], operations: ['CREATE'] }) ??
+        answerVerdict(request.uid, { decision: 'skip', reason: 'not-a-step', message: '', patch: [], warnings: [] }),
+    );
+    const { response } = (await (await post(url, review(overrides))).json()) as { response: { warnings?: string[] } };
+    expect(response).toMatchObject({ allowed: true, auditAnnotations: { decision: 'skip', reason } });
+    expect(response.warnings).toHaveLength(1);
+  });
+});
