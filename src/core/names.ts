@@ -15,6 +15,10 @@ export const REUSE_ANNOTATION = 'stepmemo.io/reuse';
 
 /** What was moved out of `memoize`: the value is the field it came from, say `memoize`. */
 export const MOVED_FROM_ANNOTATION = 'stepmemo.io/moved-from';
+/** On a template that got a copy of `templateDefaults.memoize` when that moved: the value is the field it came from. */
+export const COPIED_FROM_ANNOTATION = 'stepmemo.io/copied-from';
+/** What moving `memoize` back needs beyond the other annotations, as JSON; there only where they do not say it all. */
+export const RESTORE_ANNOTATION = 'stepmemo.io/restore';
 
 /** Decision annotations: only stepmemo's own account writes them, the admission policies see to that. */
 export const DECISION_ANNOTATION = 'stepmemo.io/decision';

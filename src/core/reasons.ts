@@ -107,6 +107,7 @@ export const REASONS = {
   'unsupported-operation': { meaning: 'stepmemo does not handle this operation on this object.', fix: '' },
   // ---- workflows and templates
   'memoize-moved': { meaning: 'memoize was moved into annotations of the template.', fix: '' },
+  'reuse-set': { meaning: "The Workflow's stepmemo.io/reuse label was set on the metadata of its pods.", fix: '' },
   'nothing-to-move': { meaning: 'No template of this object has a memoize that can be moved.', fix: '' },
   'native-mode': { meaning: 'The namespace is in native mode, so memoize stays where it is.', fix: '' },
   'spec-unchanged': { meaning: 'The update does not change the spec.', fix: '' },
