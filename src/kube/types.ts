@@ -50,6 +50,20 @@ export interface KubeFailure {
 }
 export type KubeResult<T> = { readonly ok: true; readonly value: T } | KubeFailure;
 
+/** What a JSON Patch that does not apply is answered with: a `test` that failed, a path that is not there. */
+const PATCH_DOES_NOT_APPLY = 'the server rejected our request due to an error in our request';
+
+/**
+ * Whether a write failed because the object is no longer what the writer took it for: an update conflict, or a JSON
+ * Patch that does not apply, `test` included. To read again and to decide anew is the answer. The API server says 422
+ * Invalid for the latter, as for a body that it will never take, so its fixed text decides
+ * (apiserver/pkg/endpoints/handlers/patch.go:applyJSPatch, apimachinery/pkg/api/errors:NewGenericServerResponse).
+ */
+export function isOvertaken(failure: KubeFailure): boolean {
+  if (failure.status === 409) return failure.reason !== 'AlreadyExists';
+  return failure.status === 422 && failure.message === PATCH_DOES_NOT_APPLY;
+}
+
 /** Where an object is, or will be. */
 export interface ObjectPath {
   readonly resource: ResourcePath;
@@ -58,22 +72,75 @@ export interface ObjectPath {
   readonly name: string;
 }
 
+/** Where a list or a watch looks: in one namespace, or in all. */
+export interface ListScope {
+  readonly resource: ResourcePath;
+  readonly namespace?: string | undefined;
+}
+
+export interface Selectors {
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+}
+
+export interface GetOptions {
+  /** Kind, apiVersion and metadata alone are asked for (PartialObjectMetadata). */
+  readonly metadataOnly?: boolean;
+  /** Time for this call, in milliseconds; else the client's own. */
+  readonly timeoutMs?: number;
+}
+
 /**
  * The narrow door to the API server: all that stepmemo ever does there. `src/kube/client.ts` implements it with
  * @kubernetes/client-node; tests may put a fake behind it. Failures come back as values; a throw is a bug.
  */
 export interface KubeApi {
-  get(path: ObjectPath): Promise<KubeResult<KubeObject>>;
+  get(path: ObjectPath, options?: GetOptions): Promise<KubeResult<KubeObject>>;
   create(path: Omit<ObjectPath, 'name'>, body: KubeObject): Promise<KubeResult<KubeObject>>;
   /** JSON Patch; `subresource` is `status` or nothing. */
   patch(path: ObjectPath, patch: JsonPatch, subresource?: 'status'): Promise<KubeResult<KubeObject>>;
   /** With `uid` as a precondition, so that a namesake made meanwhile is never the one deleted. */
   remove(path: ObjectPath, preconditions?: { uid?: string; resourceVersion?: string }): Promise<KubeResult<KubeObject>>;
-  /** One page or all pages of a list. */
-  list(
-    where: { resource: ResourcePath; namespace?: string },
-    options?: { labelSelector?: string; fieldSelector?: string },
-  ): Promise<KubeResult<readonly KubeObject[]>>;
+  /** All pages of a list; the items carry apiVersion and kind. */
+  list(where: ListScope, options?: Selectors): Promise<KubeResult<readonly KubeObject[]>>;
+}
+
+export interface Page {
+  readonly items: readonly KubeObject[];
+  readonly resourceVersion: string;
+  /** Token of the next page; undefined on the last one. */
+  readonly continue?: string | undefined;
+}
+
+export interface PageOptions extends Selectors {
+  readonly limit?: number | undefined;
+  readonly continue?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type WatchEvent =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
+  | { readonly type: 'BOOKMARK'; readonly object: KubeObject };
+
+export interface WatchOptions extends Selectors {
+  readonly resourceVersion: string;
+  /** After how many seconds the API server shall end the watch. */
+  readonly timeoutSeconds: number;
+  /** A watch on which nothing came for so long is taken for dead. */
+  readonly idleLimitMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** How a watch ended: `ok` when the server closed it in peace, else why, an ERROR event (410 Expired) included. */
+export type WatchEnd = { readonly ok: true } | KubeFailure;
+
+/** The door with its second wing: what the reflector needs. */
+export interface KubeWatchApi extends KubeApi {
+  listPage(where: ListScope, options: PageOptions): Promise<KubeResult<Page>>;
+  /** Calls `onEvent` for each event, in order, until the watch ends. */
+  watch(where: ListScope, options: WatchOptions, onEvent: (event: WatchEvent) => void): Promise<WatchEnd>;
+  /** Closes every connection; calls made later fail. */
+  close(): void;
 }
 
 export const RESOURCES = {
