@@ -1,0 +1,153 @@
+// Shows the main job on a cluster that is up and has stepmemo: the example of Argo's own page on memoization is run, served
+// and run again once its entry is too old; then a small DAG. Prints what happened and why; fails when it saw anything else.
+//   demo.ts --kubeconfig FILE [--kubectl PROGRAM]
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+
+const NAMESPACE = 'stepmemo-demo';
+const { values: options } = parseArgs({
+  options: { kubeconfig: { type: 'string' }, kubectl: { type: 'string', default: 'kubectl' } },
+});
+if (options.kubeconfig === undefined) throw new Error('--kubeconfig is missing');
+
+interface Row {
+  readonly run: string;
+  readonly step: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly stepTook: string;
+  readonly workflowTook: string;
+}
+
+interface DemoObject {
+  readonly metadata: { name: string; creationTimestamp: string; annotations?: Record<string, string> };
+  readonly spec: { nodeName?: string };
+  readonly status?: {
+    phase?: string;
+    startedAt?: string;
+    finishedAt?: string;
+    nodes?: Record<string, { displayName: string; startedAt: string; finishedAt: string; phase: string }>;
+  };
+}
+
+const rows: Row[] = [];
+const surprises: string[] = [];
+
+prepare();
+demonstrate('first run', 'memoized-whalesay', { ran: 1, served: 0 });
+untilEntries('whalesay-cache', 1);
+demonstrate('again', 'memoized-whalesay', { ran: 0, served: 1 });
+untilOld('whalesay-cache', 'hello-world', 10);
+demonstrate('after 10 s', 'memoized-whalesay', { ran: 1, served: 0 });
+demonstrate('DAG', 'dag', { ran: 4, served: 0 });
+untilEntries('dag-cache', 4);
+demonstrate('DAG again', 'dag', { ran: 0, served: 4 });
+report();
+
+/** A namespace of its own, opted in, and empty: an earlier demo must not decide what this one sees. */
+function prepare(): void {
+  kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true');
+  kubectl('create', 'namespace', NAMESPACE);
+  kubectl('label', 'namespace', NAMESPACE, 'stepmemo.io/enabled=true');
+  waitFor('the default service account', () => kubectl('get', 'serviceaccount', 'default', '-n', NAMESPACE) !== '');
+  waitFor('stepmemo to see the namespace', () => {
+    const probe = kubectl('create', '-n', NAMESPACE, '-f', example('dag'), '--dry-run=server', '-o', 'yaml');
+    return probe.includes('stepmemo.io/key');
+  });
+}
+
+/** Runs one example and notes what became of each memoized step. */
+function demonstrate(run: string, file: string, expected: { ran: number; served: number }): void {
+  const name = kubectl('create', '-n', NAMESPACE, '-f', example(file), '-o', 'jsonpath={.metadata.name}');
+  console.log(`${run}: submitted ${name}`);
+  const workflow = waitFor(`workflow ${name} to end`, () => {
+    const object = get<DemoObject>('workflow', name);
+    return ['Succeeded', 'Failed', 'Error'].includes(object.status?.phase ?? '') && object;
+  });
+  if (workflow.status?.phase !== 'Succeeded') surprises.push(`${run}: the workflow is ${workflow.status?.phase}`);
+  const pods = get<{ items: DemoObject[] }>('pods', '-l', `workflows.argoproj.io/workflow=${name}`).items;
+  const steps = pods.map((pod) => noteStep(run, workflow, pod));
+  const seen = {
+    ran: steps.filter(({ outcome }) => outcome === 'ran').length,
+    served: steps.filter(({ outcome }) => outcome === 'served').length,
+  };
+  if (seen.ran !== expected.ran || seen.served !== expected.served) {
+    surprises.push(
+      `${run}: expected ${expected.ran} steps to run and ${expected.served} to be served, saw ${seen.ran} and ${seen.served}`,
+    );
+  }
+}
+
+function noteStep(run: string, workflow: DemoObject, pod: DemoObject): Row {
+  const annotations = pod.metadata.annotations ?? {};
+  const node = workflow.status?.nodes?.[annotations['workflows.argoproj.io/node-id'] ?? ''];
+  const isServed = annotations['stepmemo.io/decision'] === 'hit' && pod.spec.nodeName === undefined;
+  const row = {
+    run,
+    step: node?.displayName ?? pod.metadata.name,
+    outcome: isServed ? 'served' : pod.spec.nodeName === undefined ? 'neither ran nor served' : 'ran',
+    reason: annotations['stepmemo.io/reason'] ?? 'none',
+    stepTook: seconds(node?.startedAt, node?.finishedAt),
+    workflowTook: seconds(workflow.status?.startedAt, workflow.status?.finishedAt),
+  };
+  rows.push(row);
+  return row;
+}
+
+function report(): void {
+  console.log('');
+  console.table(rows);
+  console.log(`The cache entry, as kubectl shows it (kubectl get configmap whalesay-cache -n ${NAMESPACE} -o yaml):\n`);
+  console.log(kubectl('get', 'configmap', 'whalesay-cache', '-n', NAMESPACE, '-o', 'yaml'));
+  for (const surprise of surprises) console.error(`unexpected: ${surprise}`);
+  if (surprises.length > 0) process.exit(1);
+}
+
+function seconds(from: string | undefined, to: string | undefined): string {
+  const span = (Date.parse(to ?? '') - Date.parse(from ?? '')) / 1000;
+  return Number.isNaN(span) ? '?' : `${span} s`;
+}
+
+function untilEntries(cache: string, count: number): void {
+  waitFor(`${count} entries in ${cache}`, () => Object.keys(cacheData(cache)).length >= count);
+}
+
+/** An entry is too old once it is older than maxAge; equal is still fresh. */
+function untilOld(cache: string, key: string, maxAgeSeconds: number): void {
+  const entry = JSON.parse(cacheData(cache)[key] ?? '{}') as { creationTimestamp?: string };
+  const expiryMs = Date.parse(entry.creationTimestamp ?? '') + maxAgeSeconds * 1000;
+  console.log(`waiting until the entry is older than ${maxAgeSeconds} s`);
+  waitFor('the entry to be too old', () => Date.now() > expiryMs + 1000);
+}
+
+function cacheData(cache: string): Record<string, string> {
+  const text = kubectl('get', 'configmap', cache, '-n', NAMESPACE, '--ignore-not-found', '-o', 'json');
+  return text === '' ? {} : ((JSON.parse(text) as { data?: Record<string, string> }).data ?? {});
+}
+
+function example(name: string): string {
+  const path = new URL(`../examples/${name}.yaml`, import.meta.url).pathname;
+  return path;
+}
+
+function get<T>(kind: string, ...args: readonly string[]): T {
+  return JSON.parse(kubectl('get', kind, ...args, '-n', NAMESPACE, '-o', 'json')) as T;
+}
+
+function kubectl(...args: readonly string[]): string {
+  return execFileSync(options.kubectl, ['--kubeconfig', options.kubeconfig ?? '', ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 64 * 1024 * 1024,
+  });
+}
+
+function waitFor<T>(what: string, condition: () => T | false, limitSeconds = 180): T {
+  const end = Date.now() + limitSeconds * 1000;
+  for (;;) {
+    const value = condition();
+    if (value !== false) return value;
+    if (Date.now() > end) throw new Error(`waited ${limitSeconds} s in vain for ${what}`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
