@@ -83,7 +83,8 @@ export function moveBlock(
     return present[ANNOTATION_OF[name]] !== undefined && (!wasMoved || before.kept?.includes(name) === true);
   });
   const moved = FIELDS.filter((name) => !kept.includes(name));
-  const isPlain = kept.length === 0 && deepEqual(reading.block, plainBlock(reading));
+  const { key = '', cache = '', maxAge = '' } = reading;
+  const isPlain = kept.length === 0 && deepEqual(reading.block, plainBlock({ key, cache, maxAge }));
   const was = wasMoved ? before.was : annotations.was;
   const hint: RestoreHint = {
     ...(!isPlain && { memoize: reading.block }),
