@@ -35,3 +35,19 @@ export const MISS_GATE = 'stepmemo.io/miss';
 export const CAPTURE_CONTAINER = 'stepmemo-capture';
 export const CAPTURE_TOKEN_VOLUME = 'stepmemo-token';
 export const CAPTURE_AUDIENCE = 'stepmemo';
+
+/**
+ * The ValidatingAdmissionPolicies of manifests/base, each with a binding of the same name. Without all of them no
+ * stamp proves anything, and stepmemo neither completes nor captures.
+ */
+export const POLICY_NAMES = [
+  'stepmemo-pod-creation',
+  'stepmemo-pod-annotations',
+  'stepmemo-pod-binding',
+  'stepmemo-task-results',
+  'stepmemo-own-pods',
+  'stepmemo-own-pod-status',
+  'stepmemo-own-pod-deletes',
+  'stepmemo-own-configmaps',
+  'stepmemo-own-task-results',
+] as const;
