@@ -138,6 +138,14 @@ export const REASONS = {
   'write-failed': { meaning: 'The API server refused the entry.', fix: 'Read the message of the Event.' },
   completed: { meaning: 'The step ended with the cached outputs and ran nothing.', fix: '' },
   released: { meaning: 'The step was held back for a hit that is no longer one, and runs now.', fix: '' },
+  'gate-unknown': {
+    meaning: 'The pod carries a scheduling gate of stepmemo without the decision that belongs to it; it is let go.',
+    fix: 'Do not set stepmemo.io/ gates in a podSpecPatch.',
+  },
+  'sidecar-hanging': {
+    meaning: 'The capturing sidecar ran on long after the step had ended, so the pod was ended without it.',
+    fix: "Look at the sidecar's log and at the load of the node.",
+  },
   'sidecar-not-started': {
     meaning: 'The capturing sidecar did not start and the step had ended, so the pod was ended without it.',
     fix: "Make stepmemo's image available on the node.",
