@@ -1,0 +1,118 @@
+import { type ArtifactLocation, keyAlone, LOCATION_MEMBERS, readLocation, withKey } from '../argo/artifact-location.ts';
+import type { Artifact, Outputs, Parameter } from '../argo/outputs.ts';
+import type { Step } from '../argo/step.ts';
+import { mainContainerNames, type StepTemplate } from '../argo/template.ts';
+import type { Entry } from './entry.ts';
+
+/** What a step's template declares and the pod must report: the measure of a complete entry. */
+type OutputsOfStep = Pick<Step, 'needsResult' | 'hasMain'>;
+
+/** The value to report for a declared parameter: the entry's, else one that the template fixes itself. */
+function valueFor(declared: Parameter, entry: Entry): string | undefined {
+  const stored = entry.outputs?.parameters?.find((parameter) => parameter.name === declared.name);
+  return stored?.value ?? (declared.valueFrom ? undefined : declared.value);
+}
+
+/**
+ * Where a declared artifact lies, by the entry: its key and nothing else is taken, and only if the entry's artifact lies in
+ * the same kind of store as this pod's. Endpoint, bucket and secrets come from this pod's declaration; without any, the key
+ * alone is given, and Argo resolves it against the workflow's artifact repository, as it does for a fresh one.
+ */
+function locate(declared: Artifact, template: StepTemplate, entry: Entry): Record<string, unknown> | undefined {
+  const stored = readLocation(entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name));
+  if (typeof stored === 'string' || stored.key === '') return undefined;
+  return relocate(stored, readLocation(declared), readLocation(template.template.archiveLocation));
+}
+
+function relocate(
+  stored: ArtifactLocation,
+  declared: ReturnType<typeof readLocation>,
+  archive: ReturnType<typeof readLocation>,
+): Record<string, unknown> | undefined {
+  if (declared === 'unusable') return undefined;
+  if (declared !== 'none') return declared.provider === stored.provider ? withKey(declared, stored.key) : undefined;
+  if (typeof archive !== 'string' && archive.provider !== stored.provider) return undefined;
+  return keyAlone(stored.provider, stored.key);
+}
+
+/**
+ * What an entry lacks of that which this step has to report, as words for a message; empty when the entry is complete.
+ * Argo never lets a node end that lacks a declared output (3.6.11, 3.7.2, 4.0), or leaves its consumers unresolved
+ * (before), so an entry that lacks one is no hit. A value that came from `valueFrom.default` stands in the entry like any
+ * other. An optional artifact may be missing.
+ */
+export function missingOutputs(step: OutputsOfStep, template: StepTemplate, entry: Entry): readonly string[] {
+  const declared = template.template.outputs ?? {};
+  const parameters = (declared.parameters ?? [])
+    .filter((parameter) => valueFor(parameter, entry) === undefined)
+    .map((parameter) => `parameter ${parameter.name}`);
+  const artifacts = (declared.artifacts ?? [])
+    .filter((artifact) => artifact.optional !== true && locate(artifact, template, entry) === undefined)
+    .map((artifact) => `artifact ${artifact.name}`);
+  return [...parameters, ...artifacts, ...missingResult(step, entry)];
+}
+
+/** The part of completeness that can be told without the template (an offloaded one). */
+export function missingResult(step: OutputsOfStep, entry: Entry): readonly string[] {
+  return step.needsResult && typeof entry.outputs?.result !== 'string' ? ['result'] : [];
+}
+
+function rebuildArtifact(declared: Artifact, template: StepTemplate, entry: Entry): Artifact | undefined {
+  const location = locate(declared, template, entry);
+  if (location === undefined) return undefined;
+  const others = Object.entries(declared).filter(([member]) => !LOCATION_MEMBERS.includes(member));
+  return { ...Object.fromEntries(others), name: declared.name, ...location };
+}
+
+/**
+ * The archived logs of the run that made the entry: `<container>-logs`, which no template declares. Argo keeps them in its
+ * own cache as key alone (workflow/executor/executor.go:SaveLogs), so does stepmemo.
+ */
+function rebuildLogs(template: StepTemplate, entry: Entry): readonly Artifact[] {
+  const declared = new Set((template.template.outputs?.artifacts ?? []).map((artifact) => artifact.name));
+  const archive = readLocation(template.template.archiveLocation);
+  const logs: Artifact[] = [];
+  for (const name of mainContainerNames(template).map((container) => `${container}-logs`)) {
+    if (declared.has(name)) continue;
+    const stored = readLocation(entry.outputs?.artifacts?.find((artifact) => artifact.name === name));
+    if (typeof stored === 'string' || stored.key === '') continue;
+    const location = relocate(stored, 'none', archive);
+    if (location !== undefined) logs.push({ name, ...location });
+  }
+  return logs;
+}
+
+/**
+ * The outputs that this pod reports when it ends with an entry. Names, globalName, valueFrom, paths and the location of an
+ * artifact are what THIS pod declares; values and artifact keys alone come from the entry, so an entry cannot make Argo
+ * send a secret anywhere. What this pod does not declare is left out, but for archived logs. exitCode stands there
+ * exactly when the pod has a container `main`, as Argo sets it.
+ */
+export function rebuildOutputs(
+  step: OutputsOfStep,
+  template: StepTemplate,
+  entry: Entry,
+): { readonly ok: true; readonly outputs: Outputs } | { readonly ok: false; readonly missing: readonly string[] } {
+  const missing = missingOutputs(step, template, entry);
+  if (missing.length > 0) return { ok: false, missing };
+  const declared = template.template.outputs ?? {};
+  const parameters = (declared.parameters ?? []).map((parameter) => ({
+    ...parameter,
+    value: valueFor(parameter, entry),
+  }));
+  const artifacts = [
+    ...(declared.artifacts ?? [])
+      .map((artifact) => rebuildArtifact(artifact, template, entry))
+      .filter((artifact) => artifact !== undefined),
+    ...rebuildLogs(template, entry),
+  ];
+  return {
+    ok: true,
+    outputs: {
+      ...(parameters.length > 0 ? { parameters } : {}),
+      ...(artifacts.length > 0 ? { artifacts } : {}),
+      ...(step.needsResult ? { result: entry.outputs?.result } : {}),
+      ...(step.hasMain ? { exitCode: '0' } : {}),
+    },
+  };
+}
