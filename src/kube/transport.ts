@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { sleep } from './backoff.ts';
 import type { KubeFailure } from './types.ts';
 
 /** Where the API server is and how to be let in: what goes into each request. */
@@ -81,7 +82,7 @@ export class Transport {
       const answer = await this.#attempt(request, Math.max(1, deadlineMs - performance.now()));
       const waitMs = attempt < MOST_ATTEMPTS ? this.#retryAfterMs(answer) : undefined;
       if (waitMs === undefined || performance.now() + waitMs >= deadlineMs) return answer;
-      await pause(waitMs, request.signal);
+      await sleep(waitMs, request.signal);
     }
   }
 
@@ -249,17 +250,4 @@ function messageOf(error: unknown): string {
   // Node joins the errors of several addresses into one without a text of its own.
   if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message : String(error);
-}
-
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    }
-    signal?.addEventListener('abort', done);
-    if (signal?.aborted) done();
-  });
 }
