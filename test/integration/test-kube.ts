@@ -176,7 +176,8 @@ function exchange(
         agent: connection.agent,
         headers: {
           accept: 'application/json',
-          ...(text !== undefined && { 'content-type': contentType }),
+          // The length by hand: Node sends none with a DELETE, and the body would be taken for the next request.
+          ...(text !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
           ...(connection.headers as Record<string, string | string[]>),
         },
       },
