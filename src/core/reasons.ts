@@ -142,6 +142,10 @@ export const REASONS = {
     meaning: 'The pod carries a scheduling gate of stepmemo without the decision that belongs to it; it is let go.',
     fix: 'Do not set stepmemo.io/ gates in a podSpecPatch.',
   },
+  'gated-pod-deleted': {
+    meaning: 'A pod that was held back was deleted: Argo had given its step up, or its Workflow was gone.',
+    fix: '',
+  },
   'sidecar-hanging': {
     meaning: 'The capturing sidecar ran on long after the step had ended, so the pod was ended without it.',
     fix: "Look at the sidecar's log and at the load of the node.",
