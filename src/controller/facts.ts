@@ -1,0 +1,99 @@
+import type { Step, StepTemplate } from '../argo/step.ts';
+import type { TaskResult } from '../argo/task-result.ts';
+import type { ArgoVersion } from '../argo/versions.ts';
+import type { Captured } from '../core/captured.ts';
+import type { CaptureWay, Memoization, PodDecision } from '../core/decision.ts';
+import type { Reason } from '../core/reasons.ts';
+import type { StepPod } from './step-pod.ts';
+
+/** What a look at the Workflow of a pod found. */
+export type WorkflowFacts =
+  /** It, or rather the one that the pod belongs to, is gone. */
+  | { readonly is: 'gone' }
+  /** It could not be read. */
+  | { readonly is: 'unreadable' }
+  | {
+      readonly is: 'there';
+      /** `argo stop` or `argo terminate`: what a step reports now may be half of it. */
+      readonly isShuttingDown: boolean;
+      /** The node's phase; undefined where nodes are compressed, offloaded, or the node is not there yet. */
+      readonly nodePhase: string | undefined;
+      readonly hasNodeOutputs: boolean;
+    };
+
+/** What the cache holds under a key, as far as a writer must know. */
+export interface StoredFacts {
+  /** The pod that the entry came from; undefined where nothing tells. */
+  readonly podUid: string | undefined;
+  /** When the entry was made; undefined without an entry, or where it does not say. */
+  readonly createdAtMs: number | undefined;
+}
+
+/** Outputs that a sidecar posted and this replica took. */
+export interface HeldOutputs {
+  readonly captured: Captured;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** What a pod that runs or ran was decided to be: its step, and where its outputs go. */
+export type CapturePlan =
+  | {
+      readonly ok: true;
+      readonly step: Step;
+      /** The step's own, or the one that was offloaded. */
+      readonly template: StepTemplate;
+      readonly memoization: Memoization;
+      readonly way: CaptureWay;
+      readonly version: ArgoVersion;
+    }
+  | { readonly ok: false; readonly reason: Reason; readonly message: string };
+
+/** Failed attempts in a row, of those that the API server answered; without an answer there is nothing to give up. */
+export interface Failures {
+  readonly count: number;
+  readonly sinceMs: number;
+  readonly message: string;
+}
+
+/**
+ * All that a plan for one pod may stand on. What is undefined has not been looked at in this round: the planner asks for
+ * it (`look`), and never plans on what it does not know.
+ */
+export interface PodFacts {
+  readonly pod: StepPod;
+  readonly nowMs: number;
+  readonly isLeader: boolean;
+  /** Whether namespaces, caches and policies have been read once. */
+  readonly isViewSynced: boolean;
+  readonly arePoliciesInstalled: boolean;
+  readonly failures: Failures | undefined;
+  /** A live GET found no pod of this UID. */
+  readonly isGone: boolean;
+  /** The pod left the watch: it may be gone, or be labelled completed. */
+  readonly hasLeftWatch: boolean;
+
+  // ---- for gated pods
+  readonly version: ArgoVersion;
+  readonly decision?: PodDecision | undefined;
+  readonly result?: TaskResult | 'none' | 'unreadable' | undefined;
+  readonly workflow?: WorkflowFacts | undefined;
+  /** When this process made the pod's result, or first saw that it is there. */
+  readonly resultMadeAtMs: number | undefined;
+
+  // ---- for pods that run or ran
+  readonly plan?: CapturePlan | undefined;
+  /** Outputs that the pod's sidecar posted to this replica. */
+  readonly held: HeldOutputs | undefined;
+  /** The task result of the node as the watch knows it, kept a while after Argo deleted it. */
+  readonly watchedResult: TaskResult | undefined;
+  readonly stored?: StoredFacts | undefined;
+  /** This replica has finished with the pod's outputs. */
+  readonly isSettled: boolean;
+}
+
+/** Times and counts that plans depend on. */
+export interface PlanSettings {
+  /** See the configuration: how long a hit waits for the Workflow to show its outputs. */
+  readonly taskResultWaitMs: number;
+}

@@ -1,0 +1,195 @@
+import { OUTPUTS_ANNOTATION } from '../argo/names.ts';
+import type { Outputs } from '../argo/outputs.ts';
+import { isResultOf } from '../argo/task-result.ts';
+import { isBelow, readsOutputsAnnotation } from '../argo/versions.ts';
+import { assembleEntry } from '../core/assemble-entry.ts';
+import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
+import { type Action, look, nothing, settle, wait } from './actions.ts';
+import type { CapturePlan, PodFacts } from './facts.ts';
+import {
+  type ContainerState,
+  hasCaptureContainer,
+  hasSucceeded,
+  isTerminal,
+  readOwnEnd,
+} from './step-pod.ts';
+
+/** How the kubelet says that a container will not start, now or ever. */
+export const START_FAILURES: ReadonlySet<string> = new Set([
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'ErrImageNeverPull',
+  'ImageInspectError',
+  'InvalidImageName',
+  'RegistryUnavailable',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+]);
+/** How long our container may take to start, or to say anything, once all others have ended. */
+const SLOW_START_MS = 5_000;
+/** How long it may go on: its own deadlines are far shorter. */
+export const HANG_MS = 20_000;
+/** How long after a pod's end its task result may take to come by the watch. */
+const RESULT_GRACE_MS = 5_000;
+/** After this the leader takes it that the replica that held the outputs is gone. Longer than RESULT_GRACE_MS: the holder is first. */
+export const HOLDER_GRACE_MS = 10_000;
+/** A pod that ended longer ago is history: its entry may have been deleted on purpose meanwhile. */
+export const HISTORY_MS = 5 * 60_000;
+const NOT_SYNCED_RETRY_MS = 250;
+const RESULT_POLL_MS = 500;
+
+/**
+ * The way of a pod that runs or ran: nothing until it ends, but for an end that our container alone holds up; then, of one
+ * that ended well, its outputs become the entry, once.
+ *
+ * | outputs                     | who writes the entry, and from what                                             |
+ * |-----------------------------|---------------------------------------------------------------------------------|
+ * | posted to this replica      | this replica, with the task result beside (artifacts; a second opinion on values) |
+ * | posted to a replica now gone | the leader, from the task result if it matches the digest noted on the pod       |
+ * | never posted                | the leader, from the task result alone                                          |
+ * | capture: server             | the leader, from the task result alone                                          |
+ */
+export function planRun(facts: PodFacts): Action {
+  const { pod } = facts;
+  if (pod.annotations[DECISION_ANNOTATION] !== 'miss') return nothing('not a miss of ours');
+  if (!facts.isViewSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
+  if (!facts.arePoliciesInstalled) return nothing('without the admission policies no stamp can be trusted');
+  const stray = planStrayResult(facts);
+  if (stray) return stray;
+  if (!isTerminal(pod)) return planHealing(facts);
+  return facts.isSettled ? nothing('settled') : planEnded(facts);
+}
+
+/** A result made for a hit, by a leader that lost its race with the pod's release: the pod's executor cannot write to it. */
+function planStrayResult({ pod, isLeader, watchedResult }: PodFacts): Action | undefined {
+  if (!isLeader || watchedResult?.markedPodUid !== pod.uid) return undefined;
+  return { do: 'delete-result', result: watchedResult };
+}
+
+/** Our container must not hold the step up: when all others have ended and it stands in the way, the pod is ended. */
+function planHealing(facts: PodFacts): Action {
+  const { pod, isLeader, nowMs } = facts;
+  const end = readOwnEnd(pod);
+  if (!hasCaptureContainer(pod) || !end.haveAllEnded) return nothing('running');
+  if (!isLeader) return nothing('another replica leads');
+  if (pod.isBeingDeleted) return nothing('being deleted');
+  const sinceEndMs = nowMs - (end.endedAtMs ?? 0);
+  const state = pod.states.get(CAPTURE_CONTAINER) ?? { is: 'unknown' };
+  if (state.is === 'terminated') return nothing('the kubelet is about to end it');
+  return state.is === 'running' ? planRunning(sinceEndMs) : planWaiting(state, sinceEndMs);
+}
+
+function planRunning(sinceEndMs: number): Action {
+  if (sinceEndMs < HANG_MS) return wait(HANG_MS - sinceEndMs, 'the sidecar is at work');
+  return { do: 'heal', cause: 'hanging', message: 'the sidecar ran on after the step had ended' };
+}
+
+function planWaiting(state: ContainerState, sinceEndMs: number): Action {
+  const reason = state.is === 'waiting' ? state.reason : '';
+  if (!START_FAILURES.has(reason) && sinceEndMs < SLOW_START_MS) {
+    return wait(SLOW_START_MS - sinceEndMs, 'the sidecar is starting');
+  }
+  return { do: 'heal', cause: 'not-started', message: `the sidecar did not start (${reason || 'no reason given'})` };
+}
+
+function planEnded(facts: PodFacts): Action {
+  const { pod, held, isLeader, nowMs, plan } = facts;
+  if (!held && !isLeader) return nothing('another replica leads');
+  if (!hasSucceeded(pod)) {
+    // Every replica sees it; one tells.
+    const tell = { reason: 'step-failed', message: 'the step did not succeed' } as const;
+    return isLeader ? settle('the step failed', tell) : settle('the step failed');
+  }
+  const endedAtMs = readOwnEnd(pod).endedAtMs ?? 0;
+  if (nowMs - endedAtMs > HISTORY_MS) return planHistory(facts);
+  if (plan === undefined) return look('plan');
+  return planTurn(facts, plan, endedAtMs);
+}
+
+/** Whether this replica is to write now. */
+function planTurn(facts: PodFacts, plan: CapturePlan, endedAtMs: number): Action {
+  if (!plan.ok) return settle(plan.message, { reason: plan.reason, message: plan.message });
+  if (plan.way === 'off') return settle('capture is off');
+  const leftMs = endedAtMs + HOLDER_GRACE_MS - facts.nowMs;
+  if (plan.way === 'sidecar' && !facts.held && leftMs > 0) {
+    return wait(leftMs, 'a replica that holds the outputs is to write them');
+  }
+  return planEntry(facts, plan, endedAtMs);
+}
+
+/** Too late: outputs that are still held are some that nothing could be done with for all that time. */
+function planHistory({ held, failures }: PodFacts): Action {
+  if (!held) return settle('it ended long ago');
+  const message = failures?.message ?? 'the outputs could not be stored in time';
+  return settle(message, { reason: 'write-failed', message });
+}
+
+type ReadyPlan = Extract<CapturePlan, { ok: true }>;
+
+function planEntry(facts: PodFacts, plan: ReadyPlan, endedAtMs: number): Action {
+  const { pod, held, nowMs, workflow, stored } = facts;
+  const result = usableResult(facts, plan);
+  if (!isReported(facts, plan, result) && nowMs - endedAtMs < RESULT_GRACE_MS) {
+    return wait(RESULT_POLL_MS, 'its task result is not there yet');
+  }
+  if (stored === undefined) return look('entry');
+  if (stored.podUid === pod.uid) return settle('its entry is there');
+  if (stored.createdAtMs !== undefined && stored.createdAtMs > endedAtMs) return settle('a newer entry is there');
+  if (workflow === undefined) return look('workflow');
+  const damage = findDamage(facts);
+  if (damage) return settle(damage, { reason: 'step-failed', message: damage });
+  const assembled = assembleEntry({
+    pod: pod.object,
+    step: plan.step,
+    template: plan.template,
+    captured: held?.captured,
+    digest: pod.annotations[OUTPUTS_DIGEST_ANNOTATION],
+    taskResult: result,
+    now: new Date(nowMs),
+  });
+  if (!assembled.ok) return settle(assembled.message, { reason: assembled.reason, message: assembled.message });
+  const { step, memoization } = plan;
+  return { do: 'write-entry', step, memoization, entry: assembled.entry, endedAtMs };
+}
+
+/** What the pod's phase does not tell: a step that was stopped may end with 0, and report half of its work. */
+function findDamage({ workflow }: PodFacts): string | undefined {
+  if (workflow?.is !== 'there') return undefined;
+  if (workflow.isShuttingDown) return 'the workflow was stopped while the step ran';
+  if (workflow.nodePhase === 'Failed' || workflow.nodePhase === 'Error') return 'Argo takes the step as failed';
+  return undefined;
+}
+
+interface Reported {
+  readonly outputs?: Outputs | undefined;
+  readonly isComplete: boolean;
+}
+
+/**
+ * The executor's word on this step. Where it never gives one (nothing to report, up to 3.5.2) that counts as one without
+ * outputs. A result that stepmemo made tells nothing of a run.
+ */
+function usableResult({ pod, watchedResult }: PodFacts, plan: ReadyPlan): Reported | undefined {
+  const isUsable =
+    watchedResult && watchedResult.markedPodUid === undefined && isResultOf(watchedResult, plan.step, pod.uid);
+  if (isUsable) return watchedResult;
+  return isResultExpected(plan) ? undefined : { isComplete: true };
+}
+
+/** Whether the executor has said its last word: by its result, or on versions that have it by the pod's own annotation. */
+function isReported({ pod }: PodFacts, { version }: ReadyPlan, result: Reported | undefined): boolean {
+  if (result?.isComplete === true) return true;
+  return readsOutputsAnnotation(version) && pod.annotations[OUTPUTS_ANNOTATION] !== undefined;
+}
+
+/**
+ * Whether a task result should come. From 3.5.3 on the executor makes one always; before, only where there is something to
+ * report (workflow/executor/executor.go:ReportOutputs).
+ */
+function isResultExpected({ step, template, version }: ReadyPlan): boolean {
+  if (!isBelow(version, [3, 5, 3]) || step.needsResult) return true;
+  const { outputs, archiveLocation } = template.template;
+  const isAnyDeclared = (outputs?.parameters?.length ?? 0) > 0 || (outputs?.artifacts?.length ?? 0) > 0;
+  return isAnyDeclared || archiveLocation?.archiveLogs === true;
+}

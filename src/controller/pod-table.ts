@@ -1,0 +1,119 @@
+import type { Failures, HeldOutputs } from './facts.ts';
+import { nodeIdOf, type StepPod } from './step-pod.ts';
+
+/** What the controller remembers of one pod between two looks at it. All of it can be lost: a restart loses it. */
+export interface PodRecord {
+  pod: StepPod;
+  /** When the pod left the watch; undefined while it is watched. */
+  leftAtMs: number | undefined;
+  /** When its task result was made, or first seen to be there. */
+  resultMadeAtMs: number | undefined;
+  failures: Failures | undefined;
+  /** Attempts without success in a row, answered or not: how long to wait before the next. */
+  attempts: number;
+  held: HeldOutputs | undefined;
+  /** Of posts whose digest is being noted. */
+  reservedBytes: number;
+  isSettled: boolean;
+  /** When this process first saw it, for the time that a completion takes. */
+  readonly seenAtMs: number;
+}
+
+function newRecord(pod: StepPod, nowMs: number): PodRecord {
+  return {
+    pod,
+    leftAtMs: undefined,
+    resultMadeAtMs: undefined,
+    failures: undefined,
+    attempts: 0,
+    held: undefined,
+    reservedBytes: 0,
+    isSettled: false,
+    seenAtMs: nowMs,
+  };
+}
+
+/** How long a pod that left the watch is remembered: labelled completed, its task result may still be on the way. */
+const REMEMBER_MS = 2 * 60_000;
+
+/** The pods that stepmemo has to do with, by UID: those of the watch, and for a while those that left it. */
+export class PodTable {
+  readonly #records = new Map<string, PodRecord>();
+  readonly #uidByNode = new Map<string, string>();
+
+  get(uid: string): PodRecord | undefined {
+    return this.#records.get(uid);
+  }
+
+  uids(): string[] {
+    return [...this.#records.keys()];
+  }
+
+  /** The pod of a node, the latest that was seen. */
+  uidOfNode(namespace: string, nodeId: string): string | undefined {
+    return this.#uidByNode.get(nodeKey(namespace, nodeId));
+  }
+
+  /** Takes in a pod that the watch tells of. An older state than the one at hand is not taken for news. */
+  see(pod: StepPod, nowMs: number): PodRecord {
+    const record = this.update(pod, nowMs);
+    record.leftAtMs = undefined;
+    return record;
+  }
+
+  /** Takes in a pod that was read otherwise: whether the watch will ever tell of it is not known. */
+  update(pod: StepPod, nowMs: number): PodRecord {
+    const record = this.#records.get(pod.uid);
+    if (record !== undefined) {
+      if (!isOlder(pod, record.pod)) record.pod = pod;
+      return record;
+    }
+    const fresh = { ...newRecord(pod, nowMs), leftAtMs: nowMs };
+    this.#records.set(pod.uid, fresh);
+    const nodeId = nodeIdOf(pod);
+    if (nodeId !== undefined) this.#uidByNode.set(nodeKey(pod.namespace, nodeId), pod.uid);
+    return fresh;
+  }
+
+  /** The watch tells of the pod no more: `pod` is its last state there. */
+  leave(pod: StepPod, nowMs: number): void {
+    const record = this.#records.get(pod.uid);
+    if (record === undefined) return;
+    if (!isOlder(pod, record.pod)) record.pod = pod;
+    record.leftAtMs = nowMs;
+  }
+
+  /** Forgets what need not be remembered any longer: nobody asks for it, and nothing more comes of it. */
+  prune(nowMs: number): void {
+    for (const [uid, record] of this.#records) {
+      if (record.leftAtMs === undefined || nowMs - record.leftAtMs < REMEMBER_MS) continue;
+      if (record.held === undefined && record.reservedBytes === 0) this.#drop(uid, record);
+    }
+  }
+
+  #drop(uid: string, { pod }: PodRecord): void {
+    this.#records.delete(uid);
+    const key = nodeKey(pod.namespace, nodeIdOf(pod) ?? '');
+    if (this.#uidByNode.get(key) === uid) this.#uidByNode.delete(key);
+  }
+
+  /** Bytes of outputs held, of one namespace or of all. */
+  heldBytes(namespace?: string): number {
+    let sum = 0;
+    for (const { held, reservedBytes, pod } of this.#records.values()) {
+      if (namespace === undefined || pod.namespace === namespace) sum += reservedBytes + (held?.sizeBytes ?? 0);
+    }
+    return sum;
+  }
+}
+
+function nodeKey(namespace: string, nodeId: string): string {
+  return `${namespace}/${nodeId}`;
+}
+
+/** Resource versions are decimal numbers that only grow (KEP-5504; so with etcd in all versions). */
+function isOlder(a: StepPod, b: StepPod): boolean {
+  const [left, right] = [a.resourceVersion, b.resourceVersion];
+  if (!/^\d+$/.test(left) || !/^\d+$/.test(right)) return false;
+  return left.length === right.length ? left < right : left.length < right.length;
+}

@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import { COMPLETED_LABEL, NODE_ID_ANNOTATION } from '../argo/names.ts';
+import {
+  CAPTURE_CONTAINER,
+  DECISION_ANNOTATION,
+  HIT_GATE,
+  MISS_GATE,
+  OUTPUTS_DIGEST_ANNOTATION,
+} from '../core/names.ts';
+import type { KubeObject } from '../kube/types.ts';
+
+const stringMap = z.record(z.string(), z.string());
+const time = z.string().nullish();
+
+const containerStateSchema = z.looseObject({
+  waiting: z.looseObject({ reason: z.string().optional() }).nullish(),
+  running: z.looseObject({ startedAt: time }).nullish(),
+  terminated: z.looseObject({ exitCode: z.number().default(0), finishedAt: time }).nullish(),
+});
+
+const podSchema = z.looseObject({
+  metadata: z.looseObject({
+    name: z.string(),
+    namespace: z.string(),
+    uid: z.string(),
+    resourceVersion: z.string(),
+    creationTimestamp: time,
+    deletionTimestamp: time,
+    labels: stringMap.nullish(),
+    annotations: stringMap.nullish(),
+  }),
+  spec: z.looseObject({
+    schedulingGates: z.array(z.looseObject({ name: z.string() })).nullish(),
+    containers: z.array(z.looseObject({ name: z.string(), image: z.string().optional() })),
+    serviceAccountName: z.string().nullish(),
+  }),
+  status: z
+    .looseObject({
+      phase: z.string().optional(),
+      reason: z.string().nullish(),
+      containerStatuses: z.array(z.looseObject({ name: z.string(), state: containerStateSchema.nullish() })).nullish(),
+    })
+    .nullish(),
+});
+
+/** Where a container is; `unknown` is one that the kubelet has not told of yet. */
+export type ContainerState =
+  | { readonly is: 'unknown' }
+  | { readonly is: 'waiting'; readonly reason: string }
+  | { readonly is: 'running'; readonly startedAtMs: number | undefined }
+  | { readonly is: 'terminated'; readonly exitCode: number; readonly finishedAtMs: number | undefined };
+
+/** A pod as the controller sees it: read once, from what the API server sent. */
+export interface StepPod {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly resourceVersion: string;
+  readonly createdAtMs: number | undefined;
+  readonly isBeingDeleted: boolean;
+  /** Argo is done with the pod: it looks at it no more. */
+  readonly isLabelledCompleted: boolean;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly hasAnnotations: boolean;
+  readonly gates: readonly string[];
+  /** In the order of the spec. */
+  readonly containers: readonly { readonly name: string; readonly image: string }[];
+  readonly serviceAccount: string;
+  readonly hasStatus: boolean;
+  readonly phase: string;
+  /** Why the pod as a whole failed, `Evicted` or `DeadlineExceeded` say; empty where only containers failed. */
+  readonly failureReason: string;
+  /** Names in the order of `status.containerStatuses`: a patch needs the position. */
+  readonly statusNames: readonly string[];
+  readonly states: ReadonlyMap<string, ContainerState>;
+  /** The object itself, for the pure core. */
+  readonly object: KubeObject;
+}
+
+/** Undefined where the object is no pod that can be read: nothing is ever done to such a one. */
+export function readStepPod(object: KubeObject): StepPod | undefined {
+  const parsed = podSchema.safeParse(object);
+  if (!parsed.success) return undefined;
+  const { metadata, spec, status } = parsed.data;
+  const statuses = status?.containerStatuses ?? [];
+  return {
+    uid: metadata.uid,
+    name: metadata.name,
+    namespace: metadata.namespace,
+    resourceVersion: metadata.resourceVersion,
+    createdAtMs: readTimeMs(metadata.creationTimestamp),
+    isBeingDeleted: typeof metadata.deletionTimestamp === 'string',
+    isLabelledCompleted: metadata.labels?.[COMPLETED_LABEL] === 'true',
+    annotations: metadata.annotations ?? {},
+    hasAnnotations: metadata.annotations !== undefined && metadata.annotations !== null,
+    gates: (spec.schedulingGates ?? []).map((gate) => gate.name),
+    containers: spec.containers.map(({ name, image }) => ({ name, image: image ?? '' })),
+    serviceAccount: spec.serviceAccountName ?? 'default',
+    hasStatus: status !== undefined && status !== null,
+    phase: status?.phase ?? '',
+    failureReason: status?.reason ?? '',
+    statusNames: statuses.map(({ name }) => name),
+    states: new Map(statuses.map(({ name, state }) => [name, readState(state)])),
+    object,
+  };
+}
+
+function readState(state: z.infer<typeof containerStateSchema> | null | undefined): ContainerState {
+  if (state?.terminated) {
+    const { exitCode, finishedAt } = state.terminated;
+    return { is: 'terminated', exitCode, finishedAtMs: readTimeMs(finishedAt) };
+  }
+  if (state?.running) return { is: 'running', startedAtMs: readTimeMs(state.running.startedAt) };
+  if (state?.waiting) return { is: 'waiting', reason: state.waiting.reason ?? '' };
+  return { is: 'unknown' };
+}
+
+function readTimeMs(text: string | null | undefined): number | undefined {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** The id of the pod's node, as the pod says; whether it says so rightly is for `identifyStep`. */
+export function nodeIdOf(pod: StepPod): string | undefined {
+  return pod.annotations[NODE_ID_ANNOTATION];
+}
+
+export function isTerminal(pod: StepPod): boolean {
+  return pod.phase === 'Succeeded' || pod.phase === 'Failed';
+}
+
+export function ownGates(pod: StepPod): string[] {
+  return pod.gates.filter((gate) => gate === HIT_GATE || gate === MISS_GATE);
+}
+
+export function hasCaptureContainer(pod: StepPod): boolean {
+  return pod.containers.some(({ name }) => name === CAPTURE_CONTAINER);
+}
+
+/** How the pod's own containers ended, the capture container left aside. */
+export interface OwnEnd {
+  readonly haveAllEnded: boolean;
+  readonly isEveryExitZero: boolean;
+  /** When the last of them ended; undefined where no status says so. */
+  readonly endedAtMs: number | undefined;
+}
+
+export function readOwnEnd(pod: StepPod): OwnEnd {
+  const own = pod.containers.filter(({ name }) => name !== CAPTURE_CONTAINER);
+  const ended = own.flatMap(({ name }) => {
+    const state = pod.states.get(name);
+    return state?.is === 'terminated' ? [state] : [];
+  });
+  const times = ended.flatMap(({ finishedAtMs }) => (finishedAtMs === undefined ? [] : [finishedAtMs]));
+  return {
+    haveAllEnded: own.length > 0 && ended.length === own.length,
+    isEveryExitZero: ended.every(({ exitCode }) => exitCode === 0),
+    endedAtMs: times.length === 0 ? undefined : Math.max(...times),
+  };
+}
+
+/**
+ * Whether the step succeeded: the pod did, or it failed by the capture container alone. (Argo forgives a sidecar 137 and
+ * 143, workflow/controller/operator.go:inferFailedReason; what it makes of the node is looked up before an entry is written.)
+ */
+export function hasSucceeded(pod: StepPod): boolean {
+  if (pod.phase === 'Succeeded') return true;
+  const end = readOwnEnd(pod);
+  return pod.phase === 'Failed' && pod.failureReason === '' && end.haveAllEnded && end.isEveryExitZero;
+}
+
+/**
+ * What the pods watch keeps: nothing of a pod that stepmemo has no business with; of the others what a decision reads.
+ * Field managers, tolerations and the like are the bulk of a pod, and nobody asks for them.
+ */
+export function keepStepPod(object: KubeObject): StepPod | undefined {
+  const pod = readTrimmed(object);
+  return pod !== undefined && isOfInterest(pod) ? pod : undefined;
+}
+
+/** The same of a pod that is at hand for another reason. */
+export function readTrimmed(object: KubeObject): StepPod | undefined {
+  const pod = readStepPod(object);
+  return pod && { ...pod, object: trimPod(object) };
+}
+
+const UNREAD = ['tolerations', 'affinity', 'topologySpreadConstraints', 'dnsConfig', 'hostAliases'];
+
+function trimPod(object: KubeObject): KubeObject {
+  const metadata = { ...object.metadata, managedFields: undefined };
+  const spec = Object.entries(object.spec as object).filter(([member]) => !UNREAD.includes(member));
+  return { ...object, metadata, spec: Object.fromEntries(spec) };
+}
+
+export function isOfInterest(pod: StepPod): boolean {
+  return (
+    ownGates(pod).length > 0 ||
+    hasCaptureContainer(pod) ||
+    pod.annotations[DECISION_ANNOTATION] !== undefined ||
+    pod.annotations[OUTPUTS_DIGEST_ANNOTATION] !== undefined
+  );
+}
