@@ -27,7 +27,8 @@ const objectSchema = z.custom<KubeObject>(
 );
 const listSchema = z.object({
   apiVersion: z.string().optional(),
-  kind: z.string().optional(),
+  /** Required: taking something else for an empty list would forget every object. */
+  kind: z.string().endsWith('List'),
   metadata: z.object({ resourceVersion: z.string().default(''), continue: z.string().optional() }),
   items: z
     .array(objectSchema)
@@ -139,7 +140,7 @@ export class RestApi implements KubeWatchApi {
     const list = listSchema.safeParse(body.value);
     if (!list.success) return unreadable(z.prettifyError(list.error));
     const { metadata, items, apiVersion, kind } = list.data;
-    const itemType = kind?.endsWith('List') && apiVersion ? { apiVersion, kind: kind.slice(0, -'List'.length) } : {};
+    const itemType = { ...(apiVersion && { apiVersion }), kind: kind.slice(0, -'List'.length) };
     return {
       ok: true,
       value: {

@@ -313,9 +313,8 @@ function isExpired(end: KubeFailure): boolean {
 
 /** Failures of the way rather than of the request: the same watch may go on later. */
 function isPassing(end: KubeFailure): boolean {
-  return end.status === 0
-    ? end.reason !== 'Unreadable'
-    : end.status === 429 || end.status === 502 || end.status === 503;
+  if (end.status === 0) return end !== RESTORED && end.reason !== 'Unreadable';
+  return end.status === 429 || end.status === 502 || end.status === 503;
 }
 
 /** Whether resource version `a` is certainly earlier than `b`. They are decimal numbers that only grow. */
