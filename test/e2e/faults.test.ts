@@ -1,0 +1,385 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { DECISION_ANNOTATION, HIT_GATE, RESULT_POD_UID_ANNOTATION } from '../../src/core/names.ts';
+import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { must, waitFor } from '../integration/harness.ts';
+import {
+  admin,
+  describeStep,
+  entryOf,
+  givenNamespace,
+  memoizedSteps,
+  podsOf,
+  submit,
+  untilEnded,
+  untilEntries,
+} from './cluster.ts';
+import { serverProcesses, sidecarProcesses, signal } from './processes.ts';
+import { scaleServer, untilServerReady, withServerEnv } from './server.ts';
+
+/*
+ * Never in the way: workflows end as they would without stepmemo, whatever happens to it.
+ */
+let namespace: string;
+beforeAll(async () => {
+  namespace = await givenNamespace();
+});
+afterEach(untilServerReady);
+
+/** A workflow of one annotated step: it needs no mutation, so it is the same with stepmemo and without. */
+function workflow(key: string, script = 'date +%s%N > /tmp/out', extra: object = {}): KubeObject {
+  return {
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'Workflow',
+    metadata: { generateName: `${key}-` },
+    spec: {
+      entrypoint: 'work',
+      templates: [
+        {
+          name: 'work',
+          metadata: { annotations: { 'stepmemo.io/key': key, 'stepmemo.io/cache': 'faults' } },
+          container: { image: 'busybox:local', command: ['sh', '-c'], args: [script] },
+          outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
+          ...extra,
+        },
+      ],
+    },
+  };
+}
+
+async function runToEnd(key: string, script?: string, extra?: object) {
+  return untilEnded(namespace, await submit(namespace, workflow(key, script, extra)));
+}
+
+/** A first run whose entry is there. */
+async function givenEntry(key: string): Promise<void> {
+  expect(await runToEnd(key)).toMatchObject({ phase: 'Succeeded' });
+  await waitFor(() => entryOf(namespace, 'faults', key), { what: `the entry ${key}`, deadlineMs: 30_000 });
+}
+
+async function onlyPod(name: string): Promise<KubeObject> {
+  return waitFor(async () => (await podsOf({ namespace, name }))[0], {
+    what: `the pod of ${name}`,
+    deadlineMs: 60_000,
+  });
+}
+
+const containerNames = (pod: KubeObject | undefined): readonly string[] =>
+  ((pod?.['spec'] as { containers?: { name: string }[] } | undefined)?.containers ?? []).map(({ name }) => name);
+
+const isGated = (pod: KubeObject): boolean =>
+  ((pod['spec'] as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(
+    ({ name }) => name === HIT_GATE,
+  );
+
+describe('a step that ends badly', () => {
+  it('leaves no entry when it fails, and the workflow fails as ever', async () => {
+    expect(await runToEnd('fails', 'echo x > /tmp/out; exit 3')).toMatchObject({ phase: 'Failed' });
+    await givenEntry('after-fails');
+    expect(await entryOf(namespace, 'faults', 'fails')).toBeUndefined();
+  });
+
+  it('leaves no entry when it is terminated', async () => {
+    const name = await submit(namespace, workflow('terminated', 'echo x > /tmp/out; sleep 600'));
+    await waitFor(
+      async () => (await podsOf({ namespace, name })).some((pod) => describeStep(pod).phase === 'Running'),
+      { what: 'the step to run', deadlineMs: 60_000 },
+    );
+    const kube = await admin();
+    must(await kube.merge({ resource: RESOURCES.workflows, namespace, name }, { spec: { shutdown: 'Terminate' } }));
+    expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Failed' });
+    expect(await entryOf(namespace, 'faults', 'terminated')).toBeUndefined();
+  });
+
+  it('uses the default of an output whose file is missing, and stores it', async () => {
+    const outputs = { parameters: [{ name: 'out', valueFrom: { path: '/tmp/none', default: 'fallback' } }] };
+    expect(await runToEnd('default', 'true', { outputs })).toMatchObject({ phase: 'Succeeded' });
+    const entry = await waitFor(() => entryOf(namespace, 'faults', 'default'), {
+      what: 'the entry',
+      deadlineMs: 30_000,
+    });
+    expect(JSON.stringify(entry['outputs'])).toContain('"value":"fallback"');
+  });
+});
+
+describe('without stepmemo', () => {
+  it('runs as ever while no replica is there', async () => {
+    await givenEntry('absent');
+    await scaleServer(0);
+    const ended = await runToEnd('absent');
+    await scaleServer(2);
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: '', hasRun: true });
+  });
+
+  it('runs as ever when what answers in its place is wrong', async () => {
+    const kube = await admin();
+    const service = {
+      resource: { group: '', version: 'v1', resource: 'services' },
+      namespace: 'stepmemo',
+      name: 'stepmemo',
+    };
+    const ports = (must(await kube.get(service))['spec'] as { ports: { port: number; targetPort: unknown }[] }).ports;
+    const index = ports.findIndex(({ port }) => port === 443);
+    const path = `/spec/ports/${index}/targetPort`;
+    // The plain port of metrics stands where TLS is expected.
+    must(await kube.patch(service, [{ op: 'replace', path, value: 8080 }]));
+    try {
+      const ended = await runToEnd('wrong');
+      expect(ended).toMatchObject({ phase: 'Succeeded' });
+      expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: '', hasRun: true });
+    } finally {
+      must(await kube.patch(service, [{ op: 'replace', path, value: ports[index]?.targetPort }]));
+    }
+  });
+});
+
+describe('a hit while the server crashes', () => {
+  /** Takes the lease away, so that no replica completes anything, until `work` has been done. */
+  async function whileNobodyLeads(work: () => Promise<void>): Promise<void> {
+    const kube = await admin();
+    const lease = { resource: RESOURCES.leases, namespace: 'stepmemo', name: 'stepmemo' };
+    const renewTime = new Date(Date.now() + 3_600_000).toISOString().replace('Z', '000Z');
+    const spec = { holderIdentity: 'nobody', leaseDurationSeconds: 3600, renewTime };
+    must(await kube.merge(lease, { spec }));
+    await waitFor(async () => !(await hasLeader()), { what: 'the leader to step down', deadlineMs: 30_000 });
+    try {
+      await work();
+    } finally {
+      must(await kube.remove(lease));
+    }
+  }
+
+  /** Every replica says on its metrics page whether it leads. */
+  async function hasLeader(): Promise<boolean> {
+    const kube = await admin();
+    const pods = must(await kube.list({ resource: RESOURCES.pods, namespace: 'stepmemo' }));
+    const pages = await Promise.all(
+      pods.map(({ metadata }) =>
+        kube.request('GET', `/api/v1/namespaces/stepmemo/pods/${metadata?.name}:8080/proxy/metrics`),
+      ),
+    );
+    return pages.some(({ body }) => /^stepmemo_leader 1$/m.test(String(body['message'])));
+  }
+
+  it('is completed when the crash came before anything was done', async () => {
+    await givenEntry('crash-before');
+    let name = '';
+    await whileNobodyLeads(async () => {
+      name = await submit(namespace, workflow('crash-before'));
+      expect(isGated(await onlyPod(name))).toBe(true);
+      signal(await serverProcesses(), 'SIGKILL');
+    });
+    const ended = await untilEnded(namespace, name);
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'hit', hasRun: false });
+  });
+
+  it('is completed when the crash came between the task result and the status', async () => {
+    await givenEntry('crash-between');
+    let name = '';
+    await whileNobodyLeads(async () => {
+      name = await submit(namespace, workflow('crash-between'));
+      const pod = await onlyPod(name);
+      await createMarkedResult(pod);
+      signal(await serverProcesses(), 'SIGKILL');
+    });
+    const ended = await untilEnded(namespace, name);
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    const [node] = ended.nodes;
+    const entry = await entryOf(namespace, 'faults', 'crash-between');
+    const stored = entry?.['outputs'] as { parameters: { value: string }[] };
+    expect(node?.outputs?.parameters?.[0]?.value).toBe(stored.parameters[0]?.value);
+    expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'hit', hasRun: false });
+  });
+
+  /** What the server had made when it crashed, made by its own account. */
+  async function createMarkedResult(pod: KubeObject): Promise<void> {
+    const kube = await admin();
+    const { token } = await kube.tokenOf('stepmemo', 'stepmemo');
+    const { name = '', uid = '', annotations = {}, labels = {}, ownerReferences = [] } = pod.metadata ?? {};
+    expect(name).not.toBe('');
+    const owner = ownerReferences[0];
+    must(
+      await kube.withToken(token).create(
+        { resource: RESOURCES.workflowTaskResults, namespace },
+        {
+          apiVersion: 'argoproj.io/v1alpha1',
+          kind: 'WorkflowTaskResult',
+          metadata: {
+            name: annotations['workflows.argoproj.io/node-id'] ?? '',
+            annotations: { [RESULT_POD_UID_ANNOTATION]: uid },
+            labels: {
+              'workflows.argoproj.io/workflow': labels['workflows.argoproj.io/workflow'] ?? '',
+              'workflows.argoproj.io/report-outputs-completed': 'true',
+            },
+            ...(owner !== undefined && { ownerReferences: [{ ...owner, controller: false }] }),
+          },
+          outputs: { parameters: [{ name: 'out', value: 'half done' }] },
+        },
+      ),
+    );
+  }
+
+  it('is released, and runs, when its entry has gone meanwhile', async () => {
+    await givenEntry('entry-gone');
+    let name = '';
+    await whileNobodyLeads(async () => {
+      name = await submit(namespace, workflow('entry-gone'));
+      expect(isGated(await onlyPod(name))).toBe(true);
+      const kube = await admin();
+      const cache = { resource: RESOURCES.configMaps, namespace, name: 'faults' };
+      must(await kube.patch(cache, [{ op: 'remove', path: '/data/entry-gone' }]));
+    });
+    const ended = await untilEnded(namespace, name);
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'miss', hasRun: true });
+    await waitFor(() => entryOf(namespace, 'faults', 'entry-gone'), { what: 'a new entry', deadlineMs: 60_000 });
+  });
+
+  it('is gone with its workflow when that is deleted', async () => {
+    await givenEntry('deleted');
+    await whileNobodyLeads(async () => {
+      const name = await submit(namespace, workflow('deleted'));
+      expect(isGated(await onlyPod(name))).toBe(true);
+      const kube = await admin();
+      must(await kube.remove({ resource: RESOURCES.workflows, namespace, name }));
+      await waitFor(async () => (await podsOf({ namespace, name })).length === 0, {
+        what: 'the gated pod to be collected',
+        deadlineMs: 60_000,
+      });
+    });
+  });
+
+  it('leaves no gated pod behind when the step timed out', async () => {
+    await givenEntry('timeout');
+    let name = '';
+    await whileNobodyLeads(async () => {
+      name = await submit(namespace, workflow('timeout', undefined, { timeout: '5s' }));
+      expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Failed' });
+    });
+    await waitFor(async () => !(await podsOf({ namespace, name })).some(isGated), {
+      what: 'the gated pod to be deleted',
+      deadlineMs: 60_000,
+    });
+  });
+
+  it('ends right while replicas are killed again and again', async () => {
+    await givenEntry('storm');
+    const names = await Promise.all(Array.from({ length: 6 }, () => submit(namespace, workflow('storm'))));
+    const misses = await Promise.all(
+      Array.from({ length: 3 }, (_, i) => submit(namespace, workflow(`storm-${i}`, 'sleep 2; date > /tmp/out'))),
+    );
+    for (let round = 0; round < 3; round++) {
+      signal(await serverProcesses(), 'SIGKILL');
+      await waitFor(async () => (await serverProcesses()).length > 0, {
+        what: 'a replica to be back',
+        deadlineMs: 90_000,
+      });
+    }
+    for (const name of [...names, ...misses])
+      expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Succeeded' });
+    const pods = (await Promise.all(names.map((name) => podsOf({ namespace, name })))).flat();
+    expect(pods.some(isGated)).toBe(false);
+  });
+});
+
+describe('a sidecar in trouble never fails or holds up the step', () => {
+  const slow = 'sleep 4; date +%s%N > /tmp/out';
+
+  async function sidecarOf(name: string): Promise<readonly number[]> {
+    const pod = await onlyPod(name);
+    return waitFor(
+      async () => {
+        const pids = await sidecarProcesses(pod.metadata?.uid?.replaceAll('_', '-'));
+        return pids.length > 0 ? pids : undefined;
+      },
+      { what: 'the sidecar to run', deadlineMs: 60_000 },
+    );
+  }
+
+  it.each(['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const)('that dies of %s', async (name) => {
+    const key = `dies-${name.toLowerCase()}`;
+    const submitted = await submit(namespace, workflow(key, slow));
+    signal(await sidecarOf(submitted), name);
+    expect(await untilEnded(namespace, submitted)).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  it('that hangs', async () => {
+    const submitted = await submit(namespace, workflow('hangs', slow));
+    signal(await sidecarOf(submitted), 'SIGSTOP');
+    expect(await untilEnded(namespace, submitted)).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  it('whose server is gone', async () => {
+    const submitted = await submit(namespace, workflow('server-gone', slow));
+    await sidecarOf(submitted);
+    await scaleServer(0);
+    const ended = await untilEnded(namespace, submitted);
+    await scaleServer(2);
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+  });
+
+  it('whose image is missing: the pod is ended for it, and later misses do without', async () => {
+    await withServerEnv({ STEPMEMO_SIDECAR_IMAGE: 'stepmemo-is-not-there:0' }, async () => {
+      const ended = await runToEnd('no-image');
+      expect(ended).toMatchObject({ phase: 'Succeeded' });
+      expect(ended.nodes[0]?.outputs?.parameters?.[0]?.value).toMatch(/^\d+$/);
+      const next = await runToEnd('no-image-next');
+      expect(next).toMatchObject({ phase: 'Succeeded' });
+      const [pod] = await podsOf(next);
+      expect(containerNames(pod)).not.toContain('stepmemo-capture');
+      expect(pod?.metadata?.annotations?.[DECISION_ANNOTATION]).toBe('miss');
+      await untilEntries(namespace, 'faults', 1);
+    });
+  });
+
+  it('that is killed for its memory', async () => {
+    await withServerEnv(
+      { STEPMEMO_SIDECAR_MEMORY_LIMIT: '16Mi', STEPMEMO_SIDECAR_MEMORY_REQUEST: '16Mi' },
+      async () => {
+        expect(await runToEnd('no-memory', slow)).toMatchObject({ phase: 'Succeeded' });
+      },
+    );
+  });
+});
+
+describe('namespaces with limits', () => {
+  it('keep the sidecar within a LimitRange', async () => {
+    const limited = await givenNamespace();
+    const kube = await admin();
+    await kube.require('POST', `/api/v1/namespaces/${limited}/limitranges`, {
+      metadata: { name: 'limits' },
+      spec: {
+        limits: [
+          {
+            type: 'Container',
+            default: { memory: '96Mi', cpu: '200m' },
+            max: { memory: '96Mi', cpu: '250m' },
+            maxLimitRequestRatio: { cpu: '10' },
+          },
+        ],
+      },
+    });
+    const ended = await untilEnded(limited, await submit(limited, workflow('limits')));
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    await untilEntries(limited, 'faults', 1);
+  });
+
+  it('do without a sidecar where a ResourceQuota counts compute', async () => {
+    const quoted = await givenNamespace();
+    const kube = await admin();
+    await kube.require('POST', `/api/v1/namespaces/${quoted}/limitranges`, {
+      metadata: { name: 'defaults' },
+      spec: { limits: [{ type: 'Container', default: { memory: '96Mi' }, defaultRequest: { memory: '32Mi' } }] },
+    });
+    await kube.require('POST', `/api/v1/namespaces/${quoted}/resourcequotas`, {
+      metadata: { name: 'quota' },
+      spec: { hard: { 'requests.memory': '1Gi' } },
+    });
+    const ended = await untilEnded(quoted, await submit(quoted, workflow('quota')));
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    const [pod] = await podsOf(ended);
+    expect(containerNames(pod)).not.toContain('stepmemo-capture');
+    await untilEntries(quoted, 'faults', 1);
+  });
+});

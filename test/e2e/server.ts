@@ -1,0 +1,40 @@
+import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { must, waitFor } from '../integration/harness.ts';
+import { admin, kubectl } from './cluster.ts';
+
+/*
+ * What tests do to the server: take it away, bring it back, give it other settings for a while.
+ */
+const DEPLOYMENT = { resource: RESOURCES.deployments, namespace: 'stepmemo', name: 'stepmemo' };
+
+export async function scaleServer(replicas: number): Promise<void> {
+  await kubectl('scale', 'deployment/stepmemo', '-n', 'stepmemo', `--replicas=${replicas}`);
+  if (replicas > 0) return untilServerReady();
+  await waitFor(async () => (await serverPods()).length === 0, { what: 'the server to be gone', deadlineMs: 60_000 });
+}
+
+export async function untilServerReady(): Promise<void> {
+  await kubectl('rollout', 'status', 'deployment/stepmemo', '-n', 'stepmemo', '--timeout=120s');
+}
+
+export async function serverPods(): Promise<readonly KubeObject[]> {
+  const kube = await admin();
+  const where = { resource: RESOURCES.pods, namespace: 'stepmemo' };
+  return must(await kube.list(where, { labelSelector: 'app.kubernetes.io/name=stepmemo' }));
+}
+
+/** Runs `work` with the server's environment changed, and puts it back as it was. */
+export async function withServerEnv(env: Readonly<Record<string, string>>, work: () => Promise<void>): Promise<void> {
+  const kube = await admin();
+  const before = must(await kube.get(DEPLOYMENT));
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  await kubectl('set', 'env', 'deployment/stepmemo', '-n', 'stepmemo', ...settings);
+  try {
+    await untilServerReady();
+    await work();
+  } finally {
+    const template = (before['spec'] as { template: unknown }).template;
+    await kube.patch(DEPLOYMENT, [{ op: 'replace', path: '/spec/template', value: template }]);
+    await untilServerReady();
+  }
+}
