@@ -61,11 +61,16 @@ function matchesDigest(digest: string, reported: Outputs, template: StepTemplate
   const declared = new Map(
     (template.template.outputs?.parameters ?? []).map((parameter) => [parameter.name, parameter]),
   );
-  const withoutDefaults = all.parameters.filter(({ name, value }) => declared.get(name)?.valueFrom?.default !== value);
+  const withoutDefaults = all.parameters.filter(({ name, value }) => defaultOf(declared.get(name)) !== value);
   const seen = all.parameters.filter(({ name }) => !isInMount(declared.get(name), template));
   return [all.parameters, withoutDefaults, seen].some((parameters) =>
     [{ ...all, parameters }, { parameters }].some((candidate) => digestOf(candidate) === digest),
   );
+}
+
+/** The value of a parameter whose file is missing; Argo cuts a newline off this, too (executor.go:SaveParameters). */
+function defaultOf(declared: Parameter | undefined): string | undefined {
+  return declared?.valueFrom?.default?.replace(/\n$/, '');
 }
 
 /** Whether an output lies in a mount of main's, where only the sidecar of a template that it could read has looked. */
@@ -89,7 +94,7 @@ function pickValue(
   if (captured === undefined) return told;
   const seen = captured.get(declared.name);
   if (seen !== undefined) return seen;
-  const fallback = declared.valueFrom?.default;
+  const fallback = defaultOf(declared);
   if (told === undefined) return fallback;
   // The sidecar saw no file: only a default, or a place that it could not look into, explains a value.
   return told === fallback || isOutOfSight || declared.valueFrom?.path === undefined ? told : undefined;

@@ -1,4 +1,4 @@
-import { asObject, type JsonObject } from '../argo/json.ts';
+import { asObject } from '../argo/json.ts';
 import { containersOf, initContainersOf } from '../argo/pod.ts';
 import { formatBytes, formatCpu, parseQuantity } from '../core/quantity.ts';
 import type { LimitRangeItem, SidecarSettings } from '../core/view.ts';
@@ -42,19 +42,15 @@ function boundedResources(items: readonly LimitRangeItem[]): ReadonlySet<string>
   return new Set(maps.flatMap((map) => Object.keys(map ?? {})));
 }
 
-/** Sum of the limits that the pod has already, as a LimitRange of type Pod counts them; undefined when none has one. */
-function podLimit(pod: KubeObject, resource: string): number | undefined {
-  const limitOf = ({ raw }: { raw: JsonObject }): number | undefined =>
-    parseQuantity(asObject(asObject(raw.resources).limits)[resource]);
-  const limits = containersOf(pod)
-    .map(limitOf)
-    .filter((limit) => limit !== undefined);
-  const inits = initContainersOf(pod)
-    .map(limitOf)
-    .filter((limit) => limit !== undefined);
-  if (limits.length === 0 && inits.length === 0) return undefined;
-  const sum = limits.reduce((total, limit) => total + limit, 0);
-  return sum;
+/** Sum of the limits of all containers that run side by side (component-helpers/resource:PodLimits). */
+function podLimit(pod: KubeObject, resource: string): number {
+  const sideBySide = [
+    ...containersOf(pod),
+    ...initContainersOf(pod).filter(({ raw }) => raw.restartPolicy === 'Always'),
+  ];
+  return sideBySide
+    .map(({ raw }) => parseQuantity(asObject(asObject(raw.resources).limits)[resource]) ?? 0)
+    .reduce((total, limit) => total + limit, 0);
 }
 
 function startAmounts(settings: SidecarSettings, resource: ResourceName): Amounts | undefined {
@@ -90,7 +86,7 @@ function readBounds(pod: KubeObject, items: readonly LimitRangeItem[], resource:
   const ofContainer = items.filter((item) => item.type === 'Container');
   const ofPod = items.filter((item) => item.type === 'Pod');
   const podMax = boundOf(ofPod, 'max', resource);
-  const left = podMax === undefined ? Number.POSITIVE_INFINITY : podMax - (podLimit(pod, resource) ?? 0);
+  const left = podMax === undefined ? Number.POSITIVE_INFINITY : podMax - podLimit(pod, resource);
   return {
     min: boundOf(ofContainer, 'min', resource) ?? 0,
     max: Math.min(boundOf(ofContainer, 'max', resource) ?? Number.POSITIVE_INFINITY, left),
