@@ -40,7 +40,7 @@ const WARNING_LIMIT = 10;
 export interface WorkflowInput {
   readonly object: Unknowns;
   /** On UPDATE, the object as it is stored. */
-  readonly oldObject?: Unknowns | null;
+  readonly oldObject?: Unknowns | null | undefined;
   /** `CREATE`, `UPDATE`, or another operation of an admission request, which is then not handled. */
   readonly operation: string;
   /** Settings of the object's namespace; undefined where it is unknown. Not asked for a ClusterWorkflowTemplate. */
