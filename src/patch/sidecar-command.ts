@@ -29,13 +29,14 @@ export const NODE_PATH = '/usr/local/bin/node';
 export const SIDECAR_PROGRAM_PATH = '/app/dist/capture.mjs';
 
 /**
- * Flags of Node: a small heap, since the program holds about two megabytes at most; no helper threads for
- * a collector and a compiler that have nothing to do; SIGUSR1 opens no debugger.
+ * Flags of Node: a small heap, since the program holds a few megabytes at most; no compiler and no helper threads,
+ * which would cost more memory than they save time; SIGUSR1 opens no debugger.
  */
 export const SIDECAR_NODE_FLAGS: readonly string[] = [
   '--max-old-space-size=24',
   '--max-semi-space-size=1',
   '--v8-pool-size=0',
+  '--jitless',
   '--disable-sigusr1',
 ];
 

@@ -1,0 +1,34 @@
+import { writeSync } from 'node:fs';
+import { run } from './run.ts';
+import { readSettings } from './settings.ts';
+
+// The capturing sidecar of a missed step. Whatever happens, it ends with 0: any other code makes the pod Failed, and the
+// step with it. What Node itself dies of is turned into 0 by what stands in front (src/patch/sidecar-command.ts).
+
+const startedMs = Date.now();
+
+/** One line of JSON on standard error, all that this program ever writes. A log that cannot be written is no reason to stay. */
+function finish(outcome: string, detail: Readonly<Record<string, unknown>>): never {
+  try {
+    const time = new Date().toISOString();
+    writeSync(
+      2,
+      `${JSON.stringify({ level: 'info', time, msg: 'capture', outcome, ranMs: Date.now() - startedMs, ...detail })}\n`,
+    );
+  } catch {}
+  process.exit(0);
+}
+
+function giveUp(error: unknown): never {
+  finish('internal-error', { message: error instanceof Error ? error.message : String(error) });
+}
+
+process.on('uncaughtException', giveUp);
+process.on('unhandledRejection', giveUp);
+const terminate = new AbortController();
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => terminate.abort());
+
+const reading = readSettings(process.env, process.argv.slice(2));
+if (!reading.ok) finish('misconfigured', { message: reading.message });
+const { outcome, detail } = await run(reading.settings, terminate.signal);
+finish(outcome, detail);

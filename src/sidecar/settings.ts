@@ -1,0 +1,47 @@
+import {
+  SIDECAR_ENV,
+  SIDECAR_MOUNTS_DIRECTORY,
+  SIDECAR_TOKEN_DIRECTORY,
+  SIDECAR_TOKEN_FILE,
+} from '../patch/sidecar-command.ts';
+
+/** All that the program is told. The directories can be given as arguments, to try it outside a pod. */
+export interface SidecarSettings {
+  /** Argo's shared directory. */
+  readonly root: string;
+  readonly mountsDirectory: string;
+  readonly tokenPath: string;
+  readonly url: URL;
+  /** PEM, the only certificate authorities that are trusted. */
+  readonly ca: string;
+  readonly needsResult: boolean;
+}
+
+export type SettingsReading =
+  | { readonly ok: true; readonly settings: SidecarSettings }
+  | { readonly ok: false; readonly message: string };
+
+/** `args` are `--root=…`, `--mounts=…` and `--token=…`, each with its place in a pod as the default. */
+export function readSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  args: readonly string[],
+): SettingsReading {
+  const url = URL.parse(env[SIDECAR_ENV.url] ?? '');
+  if (url?.protocol !== 'https:') return { ok: false, message: `${SIDECAR_ENV.url} is no https URL` };
+  const ca = env[SIDECAR_ENV.ca] ?? '';
+  // Without one, Node would trust all the world's authorities instead of none.
+  if (!ca.includes('BEGIN CERTIFICATE')) return { ok: false, message: `${SIDECAR_ENV.ca} holds no certificate` };
+  const argument = (name: string, fallback: string): string =>
+    args.find((text) => text.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback;
+  return {
+    ok: true,
+    settings: {
+      root: argument('root', '/var/run/argo'),
+      mountsDirectory: argument('mounts', SIDECAR_MOUNTS_DIRECTORY),
+      tokenPath: argument('token', `${SIDECAR_TOKEN_DIRECTORY}/${SIDECAR_TOKEN_FILE}`),
+      url,
+      ca,
+      needsResult: env[SIDECAR_ENV.needsResult] === 'true',
+    },
+  };
+}
