@@ -6,13 +6,7 @@ import { assembleEntry } from '../core/assemble-entry.ts';
 import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
 import type { CapturePlan, PodFacts } from './facts.ts';
-import {
-  type ContainerState,
-  hasCaptureContainer,
-  hasSucceeded,
-  isTerminal,
-  readOwnEnd,
-} from './step-pod.ts';
+import { type ContainerState, hasCaptureContainer, hasSucceeded, isTerminal, readOwnEnd } from './step-pod.ts';
 
 /** How the kubelet says that a container will not start, now or ever. */
 export const START_FAILURES: ReadonlySet<string> = new Set([

@@ -1,0 +1,614 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { configSchema } from '../../src/config.ts';
+import { type Controller, startController } from '../../src/controller/controller.ts';
+import {
+  CAPTURE_CONTAINER,
+  DECISION_ANNOTATION,
+  HIT_GATE,
+  MISS_GATE,
+  REASON_ANNOTATION,
+  RESULT_POD_UID_ANNOTATION,
+} from '../../src/core/names.ts';
+import type { Reason } from '../../src/core/reasons.ts';
+import { createKubeApi } from '../../src/kube/client.ts';
+import { type KubeObject, type KubeWatchApi, type ObjectPath, RESOURCES } from '../../src/kube/types.ts';
+import { createClusterView, type WatchedClusterView } from '../../src/kube/view.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { clusterInfo, createNamespace, kubeAs, kubeAsController, must, type TestKube, waitFor } from './harness.ts';
+
+/*
+ * The controller on a real API server, with its own account, rights and admission policies. Pods are made by Argo's account
+ * as admission would have left them; there is no node, so nothing runs, and what a kubelet would say the tests say.
+ */
+
+const log = createLog(process.env.STEPMEMO_TEST_LOG ?? 'fatal');
+
+let admin: TestKube;
+let argo: TestKube;
+let namespace: string;
+let own: TestKube;
+let executor: TestKube;
+let kube: KubeWatchApi;
+let view: WatchedClusterView;
+const running = new Set<Controller>();
+const outcomes: { reason: Reason; pod: string }[] = [];
+
+beforeAll(async () => {
+  namespace = await createNamespace();
+  [admin, argo, own, executor] = await Promise.all([
+    kubeAs('admin'),
+    kubeAsController(),
+    kubeAs('stepmemo'),
+    kubeAs({ namespace, account: 'default' }),
+  ]);
+  kube = createKubeApi(clusterInfo().serverKubeconfig);
+  const config = configSchema.parse({});
+  view = createClusterView({ kube, config, log });
+  view.start();
+  await view.whenSynced();
+  await waitFor(() => view.namespace(namespace)?.isEnabled, { what: 'the namespace to be known' });
+});
+
+afterEach(async () => {
+  await Promise.all([...running].map(stop));
+});
+
+afterAll(async () => {
+  await view.stop();
+  kube.close();
+});
+
+async function start(options: { kube?: KubeWatchApi; config?: object } = {}): Promise<Controller> {
+  const controller = startController({
+    kube: options.kube ?? kube,
+    view,
+    config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
+    log,
+    metrics: { outcome: () => {}, completion: () => {}, setLeader: () => {} },
+    recordEvent: ({ reason, regarding }) => outcomes.push({ reason, pod: regarding.name }),
+  });
+  running.add(controller);
+  return controller;
+}
+
+async function stop(controller: Controller): Promise<void> {
+  running.delete(controller);
+  await controller.stop();
+}
+
+// ---- what the tests make
+
+let counter = 0;
+
+interface StepParts {
+  readonly gates?: readonly string[];
+  readonly decision?: string | undefined;
+  readonly key?: string;
+  readonly cache?: string;
+  readonly labels?: Record<string, string>;
+  readonly hasSidecar?: boolean;
+  readonly version?: string;
+  readonly annotations?: Record<string, string>;
+  readonly namespace?: string;
+  readonly daemon?: boolean;
+  readonly finalizers?: readonly string[];
+  /** An existing Workflow's next attempt. */
+  readonly workflow?: KubeObject;
+}
+
+interface MadeStep {
+  readonly pod: KubeObject;
+  readonly workflow: KubeObject;
+  readonly path: ObjectPath;
+  readonly uid: string;
+  readonly nodeId: string;
+  readonly resultPath: ObjectPath;
+}
+
+/** A step of Argo 4.0.5 with one output parameter, gated unless it says otherwise, and the Workflow that it belongs to. */
+async function makeStep(parts: StepParts = {}): Promise<MadeStep> {
+  const where = parts.namespace ?? namespace;
+  const workflow =
+    parts.workflow ??
+    must(
+      await admin.create(
+        { resource: RESOURCES.workflows, namespace: where },
+        {
+          apiVersion: 'argoproj.io/v1alpha1',
+          kind: 'Workflow',
+          metadata: { name: `wf-${counter++}` },
+          spec: { entrypoint: 'work', templates: [{ name: 'work', container: { image: 'none' } }] },
+        },
+      ),
+    );
+  const pod = must(await argo.create({ resource: RESOURCES.pods, namespace: where }, podOf(workflow, parts)));
+  const name = pod.metadata?.name ?? '';
+  return {
+    pod,
+    workflow,
+    path: { resource: RESOURCES.pods, namespace: where, name },
+    uid: pod.metadata?.uid ?? '',
+    nodeId: name,
+    resultPath: { resource: RESOURCES.workflowTaskResults, namespace: where, name },
+  };
+}
+
+const TEMPLATE = {
+  name: 'work',
+  outputs: { parameters: [{ name: 'text', valueFrom: { path: '/tmp/text' } }] },
+  container: { name: '', image: 'none' },
+};
+
+function podOf(workflow: KubeObject, parts: StepParts): KubeObject {
+  const { gates = [HIT_GATE], decision = 'hit', key = 'key', cache = 'cache', version = '4.0.5' } = parts;
+  const name = workflow.metadata?.name ?? '';
+  const template = { ...TEMPLATE, ...(parts.daemon === true && { daemon: true }) };
+  const env = [{ name: 'ARGO_NODE_ID', value: name }];
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      labels: {
+        'workflows.argoproj.io/workflow': name,
+        'workflows.argoproj.io/completed': 'false',
+        ...parts.labels,
+      },
+      annotations: {
+        'workflows.argoproj.io/node-id': name,
+        'workflows.argoproj.io/node-name': name,
+        'stepmemo.io/key': key,
+        'stepmemo.io/cache': cache,
+        ...(decision !== '' && { [DECISION_ANNOTATION]: decision, [REASON_ANNOTATION]: 'fresh-entry' }),
+        ...parts.annotations,
+      },
+      ...(parts.finalizers && { finalizers: parts.finalizers }),
+      ownerReferences: [
+        {
+          apiVersion: 'argoproj.io/v1alpha1',
+          kind: 'Workflow',
+          name,
+          uid: workflow.metadata?.uid ?? '',
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: {
+      restartPolicy: 'Never',
+      schedulingGates: gates.map((gate) => ({ name: gate })),
+      initContainers: [
+        {
+          name: 'init',
+          image: `argoexec:${version}`,
+          env: [...env, { name: 'ARGO_TEMPLATE', value: JSON.stringify(template) }],
+        },
+      ],
+      containers: [
+        { name: 'wait', image: `argoexec:${version}`, env },
+        { name: 'main', image: 'none', env: [...env, { name: 'ARGO_INCLUDE_SCRIPT_OUTPUT', value: 'false' }] },
+        ...(parts.hasSidecar === true ? [{ name: CAPTURE_CONTAINER, image: 'stepmemo:local' }] : []),
+      ],
+    },
+  };
+}
+
+async function putEntry(key: string, value: string, cache = 'cache'): Promise<void> {
+  const now = new Date().toISOString().replace(/\.\d+Z/, 'Z');
+  const entry = {
+    nodeID: 'earlier',
+    outputs: { parameters: [{ name: 'text', value, valueFrom: { path: '/elsewhere' } }], exitCode: '0' },
+    creationTimestamp: now,
+    lastHitTimestamp: now,
+  };
+  const path = { resource: RESOURCES.configMaps, namespace, name: cache };
+  const body = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: cache, labels: { 'workflows.argoproj.io/configmap-type': 'Cache' } },
+    data: { [key]: JSON.stringify(entry) },
+  };
+  const created = await admin.create({ resource: RESOURCES.configMaps, namespace }, body);
+  if (!created.ok) must(await admin.merge(path, { data: body.data }));
+  await waitFor(() => view.lookUp(namespace, cache, key).found === 'entry', { what: 'the entry to be known' });
+}
+
+async function dropEntry(key: string, cache = 'cache'): Promise<void> {
+  must(await admin.merge({ resource: RESOURCES.configMaps, namespace, name: cache }, { data: { [key]: null } }));
+}
+
+interface PodObject extends KubeObject {
+  readonly spec: { readonly schedulingGates?: readonly { readonly name: string }[] };
+  readonly status: {
+    readonly phase: string;
+    readonly containerStatuses: readonly {
+      readonly name: string;
+      readonly state: { readonly terminated?: Readonly<Record<string, unknown>> };
+    }[];
+    readonly initContainerStatuses?: unknown;
+  };
+}
+
+const read = async (path: ObjectPath): Promise<KubeObject> => must(await admin.get(path));
+const readPod = async (step: MadeStep): Promise<PodObject> => (await read(step.path)) as PodObject;
+const phaseOf = async (step: MadeStep): Promise<string> => (await readPod(step)).status.phase;
+const annotationsOf = async (step: MadeStep) => (await read(step.path)).metadata?.annotations ?? {};
+const gatesOf = async (step: MadeStep): Promise<string[]> =>
+  ((await readPod(step)).spec.schedulingGates ?? []).map((gate) => gate.name);
+const isGone = async (path: ObjectPath): Promise<boolean> => {
+  const answer = await admin.get(path);
+  return !answer.ok && answer.status === 404;
+};
+const untilSucceeded = (step: MadeStep) =>
+  waitFor(async () => (await phaseOf(step)) === 'Succeeded', { what: 'the pod to be Succeeded' });
+const untilReleased = (step: MadeStep) =>
+  waitFor(async () => (await gatesOf(step)).length === 0, { what: 'the gate to be gone' });
+
+describe('a hit', () => {
+  test('ends as Succeeded, with the outputs of the entry in a task result of Argo’s form', async () => {
+    const key = 'plain';
+    await putEntry(key, 'from the cache');
+    await start();
+    const step = await makeStep({ key });
+    await untilSucceeded(step);
+    const pod = await readPod(step);
+    expect(pod.status.containerStatuses.map((status) => status.name)).toEqual(['wait', 'main']);
+    for (const { state } of pod.status.containerStatuses) {
+      expect(state.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' });
+      expect(state.terminated?.startedAt).toBe(state.terminated?.finishedAt);
+    }
+    expect(pod.status.initContainerStatuses).toBeUndefined();
+    const result = await read(step.resultPath);
+    expect(result.metadata?.labels).toEqual({
+      'workflows.argoproj.io/workflow': step.nodeId,
+      'workflows.argoproj.io/report-outputs-completed': 'true',
+    });
+    expect(result.metadata?.annotations).toEqual({ [RESULT_POD_UID_ANNOTATION]: step.uid });
+    expect(result.metadata?.ownerReferences).toEqual([
+      {
+        apiVersion: 'argoproj.io/v1alpha1',
+        kind: 'Workflow',
+        name: step.nodeId,
+        uid: step.workflow.metadata?.uid,
+      },
+    ]);
+    expect(result.outputs).toEqual({
+      parameters: [{ name: 'text', value: 'from the cache', valueFrom: { path: '/tmp/text' } }],
+      exitCode: '0',
+    });
+    await waitFor(() => outcomes.some(({ reason, pod }) => reason === 'completed' && pod === step.path.name), {
+      what: 'the outcome to be told',
+    });
+  });
+
+  test('carries the instance id exactly when the pod does', async () => {
+    await putEntry('instance', 'x');
+    await start();
+    const step = await makeStep({ key: 'instance', labels: { 'workflows.argoproj.io/controller-instanceid': 'one' } });
+    await untilSucceeded(step);
+    expect((await read(step.resultPath)).metadata?.labels?.['workflows.argoproj.io/controller-instanceid']).toBe('one');
+  });
+
+  test('made while nobody led is completed by whoever starts', async () => {
+    await putEntry('late', 'x');
+    const step = await makeStep({ key: 'late' });
+    await start();
+    await untilSucceeded(step);
+  });
+
+  test('of a version that may see the pod before the result waits until the Workflow shows the outputs', async () => {
+    await putEntry('race', 'x');
+    await start({ config: { taskResultWaitMs: 60_000 } });
+    const step = await makeStep({ key: 'race', version: 'v3.6.10' });
+    await waitFor(async () => !(await isGone(step.resultPath)), { what: 'the result to be there' });
+    expect(await phaseOf(step)).toBe('Pending');
+    const path = { resource: RESOURCES.workflows, namespace, name: step.nodeId };
+    must(
+      await admin.merge(path, {
+        status: {
+          nodes: {
+            [step.nodeId]: {
+              id: step.nodeId,
+              name: step.nodeId,
+              displayName: '',
+              templateName: 'work',
+              type: 'Pod',
+              phase: 'Pending',
+              outputs: { exitCode: '0' },
+            },
+          },
+        },
+      }),
+    );
+    await untilSucceeded(step);
+  });
+
+  test('of such a version ends after the time that is given, if the Workflow shows nothing', async () => {
+    await putEntry('race-blind', 'x');
+    await start({ config: { taskResultWaitMs: 700 } });
+    const step = await makeStep({ key: 'race-blind', version: 'v3.4.17' });
+    await untilSucceeded(step);
+  });
+});
+
+/** A client that dies at its n-th call, before or after that call is carried out, and answers nothing from then on. */
+function dyingAt(n: number, moment: 'before' | 'after'): KubeWatchApi & { hasDied: () => boolean } {
+  let calls = 0;
+  const lost = { ok: false, status: 0, reason: 'Crash', message: 'the process is gone' } as const;
+  const through = async <T>(call: () => Promise<T>): Promise<T | typeof lost> => {
+    calls += 1;
+    if (calls > n || (calls === n && moment === 'before')) return lost;
+    const answer = await call();
+    return calls >= n && moment === 'after' ? lost : answer;
+  };
+  return {
+    get: (...args) => through(() => kube.get(...args)),
+    create: (...args) => through(() => kube.create(...args)),
+    patch: (...args) => through(() => kube.patch(...args)),
+    remove: (...args) => through(() => kube.remove(...args)),
+    list: (...args) => kube.list(...args),
+    listPage: (...args) => kube.listPage(...args),
+    watch: (...args) => kube.watch(...args),
+    close: () => {},
+    hasDied: () => calls >= n,
+  };
+}
+
+async function executorReports(step: MadeStep, value: string, isComplete = true): Promise<void> {
+  must(
+    await executor.create(
+      { resource: RESOURCES.workflowTaskResults, namespace },
+      {
+        apiVersion: 'argoproj.io/v1alpha1',
+        kind: 'WorkflowTaskResult',
+        metadata: {
+          name: step.nodeId,
+          labels: {
+            'workflows.argoproj.io/workflow': step.nodeId,
+            'workflows.argoproj.io/report-outputs-completed': String(isComplete),
+          },
+          ownerReferences: [
+            {
+              apiVersion: 'argoproj.io/v1alpha1',
+              kind: 'Workflow',
+              name: step.nodeId,
+              uid: step.workflow.metadata?.uid ?? '',
+            },
+          ],
+        },
+        outputs: { parameters: [{ name: 'text', value, valueFrom: { path: '/tmp/text' } }] },
+        progress: '1/2',
+      },
+    ),
+  );
+}
+
+describe('a crash', () => {
+  // Calls of one hit: read the cache, make the result, end the pod.
+  test.each(
+    [1, 2, 3].flatMap((n) => [
+      { n, moment: 'before' as const },
+      { n, moment: 'after' as const },
+    ]),
+  )('$moment call $n is made good by the next leader', async ({ n, moment }) => {
+    const key = `crash-${n}-${moment}`;
+    await putEntry(key, key);
+    const dying = dyingAt(n, moment);
+    const first = await start({ kube: dying });
+    const step = await makeStep({ key });
+    await waitFor(() => dying.hasDied(), { what: 'the crash' });
+    await stop(first);
+    await start();
+    await untilSucceeded(step);
+    expect((await read(step.resultPath)).outputs).toMatchObject({ parameters: [{ name: 'text', value: key }] });
+  });
+
+  test('after the result was made goes forward with it though the entry is gone', async () => {
+    await putEntry('forward', 'made before the crash');
+    const dying = dyingAt(2, 'after');
+    const first = await start({ kube: dying });
+    const step = await makeStep({ key: 'forward' });
+    await waitFor(() => dying.hasDied(), { what: 'the crash' });
+    await stop(first);
+    await dropEntry('forward');
+    await start();
+    await untilSucceeded(step);
+    expect((await read(step.resultPath)).outputs).toMatchObject({ parameters: [{ value: 'made before the crash' }] });
+  });
+
+  test('after the result was made brings it up to date with an entry that has changed', async () => {
+    await putEntry('changed', 'old');
+    const dying = dyingAt(2, 'after');
+    const first = await start({ kube: dying });
+    const step = await makeStep({ key: 'changed' });
+    await waitFor(() => dying.hasDied(), { what: 'the crash' });
+    await stop(first);
+    await putEntry('changed', 'new');
+    await start();
+    await untilSucceeded(step);
+    expect((await read(step.resultPath)).outputs).toMatchObject({ parameters: [{ value: 'new' }] });
+  });
+
+  test('leaves no result behind for the pod that Argo makes anew', async () => {
+    await putEntry('orphan', 'x');
+    const dying = dyingAt(2, 'after');
+    const first = await start({ kube: dying });
+    const step = await makeStep({ key: 'orphan' });
+    await waitFor(() => dying.hasDied(), { what: 'the crash' });
+    await stop(first);
+    must(await admin.remove(step.path));
+    await start();
+    await waitFor(() => isGone(step.resultPath), { what: 'the result to be gone' });
+  });
+
+  test('of the watch (410, events lost) is made good by listing again', async () => {
+    await putEntry('expired-watch', 'x');
+    let expired = 0;
+    const forgetful: KubeWatchApi = {
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
+      watch: async (scope, options, onEvent) => {
+        if (expired >= 6 || scope.resource.resource !== 'pods') return kube.watch(scope, options, onEvent);
+        expired += 1;
+        return { ok: false, status: 410, reason: 'Expired', message: 'too old resource version' };
+      },
+    };
+    await start({ kube: forgetful });
+    const step = await makeStep({ key: 'expired-watch' });
+    await untilSucceeded(step);
+    expect(expired).toBeGreaterThan(0);
+  });
+});
+
+describe('a task result that is there already', () => {
+  test('of an earlier attempt’s executor is made ours, with nothing left of it', async () => {
+    await putEntry('foreign', 'from the cache');
+    const step = await makeStep({ key: 'foreign' });
+    await executorReports(step, 'stale', false);
+    await start();
+    await untilSucceeded(step);
+    const result = await read(step.resultPath);
+    expect(result.metadata?.annotations).toEqual({ [RESULT_POD_UID_ANNOTATION]: step.uid });
+    expect(result.metadata?.labels?.['workflows.argoproj.io/report-outputs-completed']).toBe('true');
+    expect(result.outputs).toMatchObject({ parameters: [{ value: 'from the cache' }] });
+    expect(result.progress).toBeUndefined();
+  });
+
+  test('made for a pod of before is made this pod’s', async () => {
+    await putEntry('other-uid', 'from the cache');
+    const step = await makeStep({ key: 'other-uid' });
+    must(
+      await own.create(
+        { resource: RESOURCES.workflowTaskResults, namespace },
+        {
+          apiVersion: 'argoproj.io/v1alpha1',
+          kind: 'WorkflowTaskResult',
+          metadata: {
+            name: step.nodeId,
+            labels: { 'workflows.argoproj.io/workflow': step.nodeId },
+            annotations: { [RESULT_POD_UID_ANNOTATION]: 'another' },
+          },
+          outputs: { result: 'stale' },
+        },
+      ),
+    );
+    await start();
+    await untilSucceeded(step);
+    const result = await read(step.resultPath);
+    expect(result.metadata?.annotations).toEqual({ [RESULT_POD_UID_ANNOTATION]: step.uid });
+    expect(result.outputs).not.toHaveProperty('result');
+  });
+
+  test('for a pod that runs after all is taken from under it', async () => {
+    const step = await makeStep({ key: 'stray', gates: [], decision: 'miss' });
+    must(
+      await own.create(
+        { resource: RESOURCES.workflowTaskResults, namespace },
+        {
+          apiVersion: 'argoproj.io/v1alpha1',
+          kind: 'WorkflowTaskResult',
+          metadata: {
+            name: step.nodeId,
+            labels: { 'workflows.argoproj.io/workflow': step.nodeId },
+            annotations: { [RESULT_POD_UID_ANNOTATION]: step.uid },
+          },
+        },
+      ),
+    );
+    await start();
+    await waitFor(() => isGone(step.resultPath), { what: 'the result to be gone' });
+  });
+});
+
+describe('a gated pod that is no hit', () => {
+  test('any more runs, to be captured as a miss', async () => {
+    await start();
+    const step = await makeStep({ key: 'no-such-entry' });
+    await untilReleased(step);
+    expect(await annotationsOf(step)).toMatchObject({ [DECISION_ANNOTATION]: 'miss', [REASON_ANNOTATION]: 'no-entry' });
+    expect(await phaseOf(step)).toBe('Pending');
+    expect(await isGone(step.resultPath)).toBe(true);
+  });
+
+  test.each([
+    { what: 'without a decision', parts: { decision: '' }, reason: 'gate-unknown' },
+    { what: 'decided as a miss', parts: { decision: 'miss' }, reason: 'gate-unknown' },
+    { what: 'with the gate of coalescing', parts: { gates: [MISS_GATE] }, reason: 'gate-unknown' },
+    { what: 'with both gates', parts: { gates: [HIT_GATE, MISS_GATE] }, reason: 'gate-unknown' },
+    {
+      what: 'that claims another node',
+      parts: { annotations: { 'workflows.argoproj.io/node-id': 'other-1234' } },
+      reason: 'identity-mismatch',
+    },
+    { what: 'of a daemon', parts: { daemon: true }, reason: 'daemon' },
+  ])('$what is let go and never completed', async ({ parts, reason }) => {
+    await putEntry('forged', 'x');
+    await start();
+    const step = await makeStep({ key: 'forged', ...parts });
+    await untilReleased(step);
+    expect(await annotationsOf(step)).toMatchObject({ [DECISION_ANNOTATION]: 'skip', [REASON_ANNOTATION]: reason });
+    expect(await phaseOf(step)).toBe('Pending');
+    expect(await isGone(step.resultPath)).toBe(true);
+  });
+
+  test('in a namespace that has not opted in is let go', async () => {
+    const elsewhere = await createNamespace({ isEnabled: false });
+    await start();
+    const step = await makeStep({ namespace: elsewhere, key: 'forged' });
+    await untilReleased(step);
+    expect((await annotationsOf(step))[REASON_ANNOTATION]).toBe('namespace-not-enabled');
+  });
+
+  test('whose Workflow is gone is deleted', async () => {
+    const step = await makeStep({ key: 'nobody' });
+    must(await admin.remove({ resource: RESOURCES.workflows, namespace, name: step.nodeId }));
+    await start();
+    await waitFor(() => isGone(step.path), { what: 'the pod to be gone' });
+  });
+
+  test('that Argo has given up is deleted, and its result with it', async () => {
+    await putEntry('given-up', 'x');
+    const dying = dyingAt(2, 'after');
+    const first = await start({ kube: dying });
+    const step = await makeStep({ key: 'given-up' });
+    await waitFor(() => dying.hasDied(), { what: 'the crash' });
+    await stop(first);
+    must(await admin.merge(step.path, { metadata: { labels: { 'workflows.argoproj.io/completed': 'true' } } }));
+    await start();
+    await waitFor(() => isGone(step.path), { what: 'the pod to be gone' });
+    expect(await isGone(step.resultPath)).toBe(true);
+  });
+
+  test('and is being deleted is left to the API server', async () => {
+    await putEntry('deleted', 'x');
+    const step = await makeStep({ key: 'deleted', finalizers: ['test.stepmemo.io/hold'] });
+    must(await admin.remove(step.path));
+    const controller = await start();
+    await waitFor(() => controller.isSynced, { what: 'the watches' });
+    const other = await makeStep({ key: 'deleted' });
+    await untilSucceeded(other);
+    expect(await phaseOf(step)).toBe('Pending');
+    must(await admin.merge(step.path, { metadata: { finalizers: null } }));
+    await waitFor(() => isGone(step.path), { what: 'the pod to be gone' });
+  });
+});
+
+describe('beside a foreign gate', () => {
+  test('a hit waits until it stands alone', async () => {
+    await putEntry('foreign-gate', 'x');
+    await start();
+    const step = await makeStep({ key: 'foreign-gate', gates: ['kueue.x-k8s.io/admission', HIT_GATE] });
+    const other = await makeStep({ key: 'foreign-gate' });
+    await untilSucceeded(other);
+    expect(await gatesOf(step)).toEqual(['kueue.x-k8s.io/admission', HIT_GATE]);
+    expect(await phaseOf(step)).toBe('Pending');
+    must(await admin.patch(step.path, [{ op: 'remove', path: '/spec/schedulingGates/0' }]));
+    await untilSucceeded(step);
+  });
+
+  test('a pod that is no hit loses our gate and keeps the other', async () => {
+    await start();
+    const step = await makeStep({ key: 'no-such-entry', gates: [HIT_GATE, 'kueue.x-k8s.io/admission'] });
+    await waitFor(async () => (await gatesOf(step)).length === 1, { what: 'our gate to be gone' });
+    expect(await gatesOf(step)).toEqual(['kueue.x-k8s.io/admission']);
+  });
+});
