@@ -1,7 +1,15 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { type DecideOptions, runDecide } from './cli/decide.ts';
+import type { KubeCommandDeps } from './cli/kube-command.ts';
+import { addLintCommand } from './cli/lint.ts';
+import { runMigrateCluster, runMigrateFiles } from './cli/migrate.ts';
 import { processOutput } from './cli/output.ts';
+import { runRelease } from './cli/release.ts';
+import { runUninstall } from './cli/uninstall.ts';
 import { configSchema } from './config.ts';
+import { createKubeApi } from './kube/client.ts';
 import { flagName, loadConfig } from './load-config.ts';
 import { startServer } from './server.ts';
 import { createLog } from './telemetry/log.ts';
@@ -11,6 +19,7 @@ declare const STEPMEMO_VERSION: string;
 /** Exit codes of all commands: 0 done, 1 found or failed (each command says what), 2 bad usage or unreadable input. */
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const KUBECONFIG_HELP = 'kubeconfig of the cluster (KUBECONFIG, then ~/.kube/config)';
 
 const program = new Command('stepmemo')
   .description('Step-level memoization for Argo Workflows, from outside the workflow controller.')
@@ -27,7 +36,7 @@ for (const [field, schema] of Object.entries(configSchema.shape)) {
 server.action(async (flags: Record<string, string | undefined>) => {
   const { config: file, ...rest } = flags;
   const loaded = loadConfig({ file: file ?? process.env.STEPMEMO_CONFIG, env: process.env, flags: rest });
-  if (!loaded.ok) exitWithConfigErrors(loaded.errors);
+  if (!loaded.ok) exitWithErrors(loaded.errors);
   const log = createLog(loaded.config.logLevel);
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'));
   const running = await startServer(loaded.config, log).catch((error: unknown) => {
@@ -60,13 +69,90 @@ program
   .option('--config <file>', 'YAML or JSON file of settings (also STEPMEMO_CONFIG)')
   .action((files: string[], options: Omit<DecideOptions, 'files'> & { config?: string }) => {
     const loaded = loadConfig({ file: options.config ?? process.env.STEPMEMO_CONFIG, env: process.env });
-    if (!loaded.ok) exitWithConfigErrors(loaded.errors);
+    if (!loaded.ok) exitWithErrors(loaded.errors);
     process.exitCode = runDecide({ ...options, files }, loaded.config, processOutput);
+  });
+
+addLintCommand(program, exitWithErrors);
+
+interface MigrateFlags {
+  readonly cluster: boolean;
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly yes: boolean;
+  readonly write: boolean;
+  readonly back: boolean;
+  readonly kubeconfig?: string;
+}
+
+program
+  .command('migrate')
+  .description('move memoize into annotations: of what a cluster has stored, or of manifests in a repository')
+  .argument('[file...]', 'manifests to rewrite; - is standard input')
+  .option('--cluster', 'migrate what is stored in the cluster', false)
+  .option('-n, --namespace <name>', 'with --cluster: this namespace')
+  .option('-A, --all-namespaces', 'with --cluster: all namespaces that have opted in', false)
+  .option('--yes', 'with --cluster: change the objects; else it is only said what would change', false)
+  .option('--write', 'write the files anew; else the result goes to standard output', false)
+  .option('--back', 'with files: the other way', false)
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (files: string[], flags: MigrateFlags) => {
+    if (flags.cluster === files.length > 0) return exitWithErrors(['migrate: say either --cluster or files']);
+    if (!flags.cluster) process.exitCode = runMigrateFiles({ files, ...flags }, processOutput);
+    else process.exitCode = await runMigrateCluster(flags, onCluster(flags));
+  });
+
+interface ClusterFlags {
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly yes: boolean;
+  readonly force: boolean;
+  readonly caches: boolean;
+  readonly waitSeconds: string;
+  readonly ownNamespace: string;
+  readonly kubeconfig?: string;
+}
+
+program
+  .command('release')
+  .description('let all pods go that stepmemo held back, for the case that it is gone')
+  .option('-n, --namespace <name>', 'pods of this namespace')
+  .option('-A, --all-namespaces', 'pods of all namespaces', false)
+  .option('--yes', 'do it; else it is only said which pods', false)
+  .option('--force', 'do it though stepmemo runs', false)
+  .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (flags: ClusterFlags) => {
+    process.exitCode = await runRelease(flags, onCluster(flags));
+  });
+
+program
+  .command('uninstall')
+  .description('take stepmemo off the cluster and leave it as it was')
+  .option('--yes', 'do it; else it is only said what would be done', false)
+  .option('--caches', 'delete the caches that stepmemo has written too', false)
+  .option('--wait-seconds <seconds>', 'how long the server may take to end the pods that it holds back', '30')
+  .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (flags: ClusterFlags) => {
+    const waitMs = Number(flags.waitSeconds) * 1000;
+    if (!(waitMs >= 0)) return exitWithErrors([`--wait-seconds: "${flags.waitSeconds}" is no number of seconds`]);
+    process.exitCode = await runUninstall({ ...flags, waitMs }, onCluster(flags));
   });
 
 await program.parseAsync();
 
-function exitWithConfigErrors(errors: readonly string[]): never {
+/** Commands on a cluster act with the rights of whoever runs them. */
+function onCluster(flags: { readonly kubeconfig?: string }): KubeCommandDeps {
+  const file = flags.kubeconfig ?? process.env.KUBECONFIG ?? join(homedir(), '.kube', 'config');
+  try {
+    return { kube: createKubeApi(file), out: processOutput };
+  } catch (error) {
+    return exitWithErrors([`--kubeconfig: ${file}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
+
+function exitWithErrors(errors: readonly string[]): never {
   for (const error of errors) process.stderr.write(`stepmemo: ${error}\n`);
   process.exit(EXIT_USAGE);
 }

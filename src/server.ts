@@ -6,6 +6,7 @@ import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
 import { createCaptureApp } from './capture/endpoint.ts';
+import { createCaptureServer } from './capture/server.ts';
 import type { Config } from './config.ts';
 import { startController } from './controller/controller.ts';
 import type { DecisionSettings } from './core/view.ts';
@@ -47,22 +48,26 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   let isStopping = false;
   const readiness = (): Readiness => {
     if (isStopping) return { isReady: false, reason: 'shutting down' };
-    if (!view.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
+    if (!view.isSynced || !controller.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
     return certificates.readiness();
   };
   const ops = createOpsApp({ readiness, registry: metrics.registry });
 
-  await view.start();
+  view.start();
   await certificates.start();
   const tlsOptions = certificates.current();
   const servers = [
-    createTlsServer(tlsOptions, admission),
-    createTlsServer(tlsOptions, capture),
+    // The API server keeps connections for reuse; ours must not be the side that closes one just as it is reused.
+    createTlsServer({ ...tlsOptions, keepAliveTimeout: 90_000, headersTimeout: 32_000 }, admission),
+    createCaptureServer(tlsOptions, capture),
     createPlainServer(ops),
   ] as const;
+  const noteExpiry = (): void => metrics.setCertificateExpiry((certificates.expiresAt()?.getTime() ?? 0) / 1000);
+  noteExpiry();
   certificates.onChange((options) => {
     servers[0].setSecureContext(options);
     servers[1].setSecureContext(options);
+    noteExpiry();
   });
   const ports = [config.webhookPort, config.capturePort, config.metricsPort];
   const [webhook = 0, capturePort = 0, metricsPort = 0] = await Promise.all(
@@ -100,9 +105,6 @@ function decisionSettings(config: Config, caBundle: string): DecisionSettings {
 type AnyServer = PlainServer | TlsServer;
 
 function listen(server: AnyServer, port: number, address: string): Promise<number> {
-  // The API server keeps connections for reuse; ours must not be the side that closes one just as it is reused.
-  server.keepAliveTimeout = 90_000;
-  server.headersTimeout = 32_000;
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, address, () => {

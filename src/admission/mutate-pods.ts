@@ -1,5 +1,6 @@
 import type { Verdict } from '../core/decision.ts';
 import { judgePod } from '../core/judge-pod.ts';
+import { CAPTURE_CONTAINER } from '../core/names.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { ClusterView, DecisionSettings } from '../core/view.ts';
 import type { KubeObject } from '../kube/types.ts';
@@ -10,7 +11,8 @@ import type { AdmissionRequest } from './review.ts';
 import { skipUnsupported } from './unsupported.ts';
 
 export interface MutatePodsOptions {
-  readonly view: ClusterView;
+  /** Told of each sidecar that is injected, so that after one that did not start only one more is tried. */
+  readonly view: ClusterView & { noteSidecarInjected(): void };
   /** Read anew for each request: the CA bundle changes while the server runs. */
   readonly settings: () => DecisionSettings;
   readonly recordEvent: RecordEvent;
@@ -39,9 +41,17 @@ export function createMutatePods(options: MutatePodsOptions): AdmissionHandler {
       settings: options.settings(),
       now: new Date(),
     });
-    if (request.dryRun !== true) setImmediate(tell, options.recordEvent, pod, verdict);
+    if (request.dryRun !== true) {
+      if (hasSidecar(verdict)) options.view.noteSidecarInjected();
+      setImmediate(tell, options.recordEvent, pod, verdict);
+    }
     return answerVerdict(request.uid, verdict);
   };
+}
+
+function hasSidecar({ patch }: Verdict): boolean {
+  const isSidecar = (value: unknown) => (value as { name?: string } | null)?.name === CAPTURE_CONTAINER;
+  return patch.some((operation) => operation.op === 'add' && isSidecar(operation.value));
 }
 
 /** The object of a CREATE may leave its namespace to the request. */

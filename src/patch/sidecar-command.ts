@@ -25,8 +25,8 @@ export const SIDECAR_MOUNTS_DIRECTORY = '/mainctrfs';
 
 /** Where the image has its programs. */
 export const TINI_PATH = '/usr/bin/tini-static';
-export const NODE_PATH = '/usr/local/bin/node';
-export const SIDECAR_PROGRAM_PATH = '/app/dist/capture.mjs';
+export const NODE_PATH = '/nodejs/bin/node';
+export const SIDECAR_PROGRAM_PATH = '/app/capture.mjs';
 
 /**
  * Flags of Node: a small heap, since the program holds a few megabytes at most; no compiler and no helper threads,
