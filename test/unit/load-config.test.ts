@@ -1,12 +1,16 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config.ts';
 import { envName, flagName, loadConfig } from '../../src/load-config.ts';
 
+const directory = mkdtempSync(join(tmpdir(), 'stepmemo-config-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+let files = 0;
 function configFile(text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'stepmemo-config-')), 'config.yaml');
+  const file = join(directory, `${files++}-config.yaml`);
   writeFileSync(file, text);
   return file;
 }

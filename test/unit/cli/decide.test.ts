@@ -1,0 +1,144 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type DecideOptions, runDecide } from '../../../src/cli/decide.ts';
+import { configSchema } from '../../../src/config.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'stepmemo-decide-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const REVIEW = new URL('../../golden/reviews/argo-4.0.5/memoized-whalesay.pod-1.json', import.meta.url).pathname;
+const WORKFLOW = new URL('../../golden/reviews/argo-4.0.5/memoized-whalesay.workflow-create.json', import.meta.url)
+  .pathname;
+
+let files = 0;
+function write(content: unknown): string {
+  const file = join(directory, `${files++}.yaml`);
+  writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
+  return file;
+}
+
+function decide(options: Partial<DecideOptions> & { files: readonly string[] }) {
+  const lines: string[] = [];
+  const errors: string[] = [];
+  const exitCode = runDecide({ mode: 'managed', output: 'json', apply: false, ...options }, configSchema.parse({}), {
+    print: (text) => lines.push(text),
+    printError: (text) => errors.push(text),
+  });
+  const text = lines.join('\n');
+  return { exitCode, text, errors, json: exitCode === 0 && options.output !== 'text' ? JSON.parse(text) : undefined };
+}
+
+const CREATED = '2026-01-01T00:00:00Z';
+function cache(overrides: { labels?: object; namespace?: string } = {}): string {
+  const { labels = { 'workflows.argoproj.io/configmap-type': 'Cache' }, namespace = 'default' } = overrides;
+  const entry = {
+    nodeID: 'n',
+    outputs: { parameters: [{ name: 'hello', value: 'from the cache' }], exitCode: '0' },
+    creationTimestamp: CREATED,
+    lastHitTimestamp: CREATED,
+  };
+  return `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other, namespace: ${namespace}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: whalesay-cache, namespace: ${namespace}, labels: ${JSON.stringify(labels)}}
+data: {hello-world: '${JSON.stringify(entry)}'}
+`;
+}
+
+describe('stepmemo decide', () => {
+  it('prints one object for one file', () => {
+    const { json, exitCode } = decide({ files: [REVIEW], mode: 'native' });
+    expect(exitCode).toBe(0);
+    expect(json).toMatchObject({ decision: 'miss', reason: 'no-entry' });
+    expect(Object.keys(json)).toEqual(['decision', 'reason', 'message', 'patch', 'warnings']);
+  });
+
+  it('prints an array for several, in their order', () => {
+    const { json } = decide({ files: [WORKFLOW, REVIEW] });
+    expect(json).toMatchObject([
+      { decision: 'mutate', reason: 'memoize-moved' },
+      { decision: 'skip', reason: 'memoize-in-template' },
+    ]);
+  });
+
+  it('reads caches, and tells fresh from expired by --now', () => {
+    const configmaps = write(cache());
+    const at = (now: string) => decide({ files: [REVIEW], mode: 'native', configmaps, now }).json;
+    expect(at('2026-01-01T00:00:10Z')).toMatchObject({ decision: 'hit', reason: 'fresh-entry' });
+    expect(at('2026-01-01T00:00:11Z')).toMatchObject({ decision: 'miss', reason: 'expired' });
+  });
+
+  it('reads caches from a List', () => {
+    const item = { metadata: { name: 'c', labels: { 'workflows.argoproj.io/configmap-type': 'Cache' } }, data: {} };
+    expect(
+      decide({ files: [REVIEW], mode: 'native', configmaps: write({ kind: 'List', items: [item] }) }).exitCode,
+    ).toBe(0);
+  });
+
+  it('never reads an unlabeled ConfigMap, and says so', () => {
+    const configmaps = write(cache({ labels: {} }));
+    const { json } = decide({ files: [REVIEW], mode: 'native', configmaps, now: CREATED });
+    expect(json).toMatchObject({ decision: 'miss', reason: 'no-entry' });
+    expect(json.warnings).toContainEqual(expect.stringContaining('ConfigMap whalesay-cache is not read'));
+  });
+
+  it('never reads a cache of another namespace', () => {
+    const configmaps = write(cache({ namespace: 'argo' }));
+    expect(decide({ files: [REVIEW], mode: 'native', configmaps, now: CREATED }).json).toMatchObject({
+      decision: 'miss',
+    });
+  });
+
+  it('takes a bare pod as created by the controller, and a review as recorded', () => {
+    const review = JSON.parse(readFileSync(REVIEW, 'utf8'));
+    expect(decide({ files: [write(review.request.object)], mode: 'native' }).json).toMatchObject({ decision: 'miss' });
+    review.request.userInfo.username = 'somebody';
+    expect(decide({ files: [write(review)], mode: 'native' }).json).toMatchObject({ reason: 'creator-untrusted' });
+  });
+
+  it('reads YAML', () => {
+    const workflow = `
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: a-}
+spec: {templates: [{name: a, memoize: {key: k, cache: {configMap: {name: c}}}, container: {image: i}}]}
+`;
+    expect(decide({ files: [write(workflow)] }).json).toMatchObject({ decision: 'mutate' });
+  });
+
+  it('prints the object as patched with --apply', () => {
+    const { json } = decide({ files: [REVIEW], mode: 'native', apply: true });
+    expect(json.kind).toBe('Pod');
+    expect(json.metadata.annotations['stepmemo.io/decision']).toBe('miss');
+    expect(json.spec.containers.at(-1).name).toBe('stepmemo-capture');
+  });
+
+  it('prints lines for people with -o text', () => {
+    expect(decide({ files: [REVIEW], mode: 'native', output: 'text' }).text).toMatch(/miss \(no-entry\): /);
+  });
+
+  it.each([
+    ['a missing file', '/nonexistent.json', /nonexistent\.json: .*ENOENT/],
+    ['what is neither JSON nor YAML', write('a: [1'), /neither JSON nor YAML/],
+    ['another kind', write({ kind: 'Secret' }), /kind: expected AdmissionReview or one of .*, got "Secret"/],
+    ['nothing', write(''), /found 0 documents/],
+    ['a review without a request', write({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' }), /request: /],
+  ])('ends with 2 for %s', (_, file, message) => {
+    const { exitCode, errors } = decide({ files: [file] });
+    expect(exitCode).toBe(2);
+    expect(errors).toEqual([expect.stringMatching(message)]);
+  });
+
+  it('ends with 2 for a time that is none', () => {
+    expect(decide({ files: [REVIEW], now: 'yesterday' })).toMatchObject({
+      exitCode: 2,
+      errors: [expect.stringContaining('--now')],
+    });
+  });
+});
