@@ -120,7 +120,7 @@ const runFolder = (slot: number): string => join(tmpdir(), `stepmemo-test-${slot
 const portOffset = (slot: number): number => 12_000 + 500 * slot;
 
 async function clusterScript(slot: number, script: string, ...args: readonly string[]): Promise<void> {
-  const child = spawn(join(process.env.STEPMEMO_TEST_CLUSTER_SCRIPTS ?? join(ROOT, 'cluster'), script), args, {
+  const child = spawn(join(ROOT, 'cluster', script), args, {
     env: { ...process.env, STEPMEMO_RUN: runFolder(slot), STEPMEMO_PORT_OFFSET: String(portOffset(slot)) },
     stdio: ['ignore', 'inherit', 'inherit'],
   });

@@ -1,9 +1,153 @@
-import { expect, test } from 'vitest';
-import { RESOURCES } from '../../src/kube/types.ts';
-import { createNamespace, kubeAs } from './harness.ts';
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { createNamespace, kubeAs, kubeAsController, must, type TestKube } from './harness.ts';
 
-test('the server may not read a Secret of another namespace', async () => {
-  const namespace = await createNamespace();
-  const own = await kubeAs('stepmemo');
-  expect(await own.get({ resource: RESOURCES.secrets, namespace, name: 'x' })).toMatchObject({ status: 403 });
+/*
+ * The rights of the server's account, as shipped: that it has those it needs, that it has no others, and that each of
+ * them says why it is there.
+ */
+
+interface Rule {
+  readonly apiGroups?: readonly string[];
+  readonly resources?: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+const RBAC_FILE = new URL('../../manifests/base/rbac.yaml', import.meta.url);
+
+let namespace: string;
+let own: TestKube;
+let admin: TestKube;
+
+beforeAll(async () => {
+  namespace = await createNamespace();
+  [own, admin] = await Promise.all([kubeAs('stepmemo'), kubeAs('admin')]);
+});
+
+/** What the API server says that the account may do in a namespace, but for what everybody may. */
+async function rulesIn(where: string): Promise<Rule[]> {
+  const review = await own.require('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectRulesReview',
+    spec: { namespace: where },
+  });
+  const { resourceRules } = review.status as { resourceRules: Rule[] };
+  return resourceRules.filter(({ resources = [] }) => !resources.some((name) => name.startsWith('selfsubject')));
+}
+
+async function shipped(kind: 'Role' | 'ClusterRole'): Promise<Rule[]> {
+  const documents = parseAllDocuments(await readFile(RBAC_FILE, 'utf8')).map((document) => document.toJS());
+  return documents.find((document) => document.kind === kind)?.rules ?? [];
+}
+
+/** One line for each right, so that two lists can be compared. */
+function lines(rules: readonly Rule[]): string[] {
+  return rules
+    .flatMap(({ apiGroups = [], resources = [], resourceNames = ['*'], verbs }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((resource) =>
+          resourceNames.flatMap((name) => verbs.map((verb) => `${verb} ${group}/${resource} ${name}`)),
+        ),
+      ),
+    )
+    .sort();
+}
+
+test('elsewhere it has the rights of the ClusterRole and no others', async () => {
+  expect(lines(await rulesIn(namespace))).toEqual(lines(await shipped('ClusterRole')));
+});
+
+test('in its own namespace it has those of the Role besides', async () => {
+  const expected = lines([...(await shipped('ClusterRole')), ...(await shipped('Role'))]);
+  expect(lines(await rulesIn('stepmemo'))).toEqual(expected);
+});
+
+test('no right is a wildcard, escalates, or reaches into other pods', async () => {
+  for (const line of lines([...(await shipped('ClusterRole')), ...(await shipped('Role'))])) {
+    expect(line).not.toMatch(/^\*|\/\* |^(escalate|bind|impersonate|deletecollection|update) /);
+    expect(line).not.toMatch(/pods\/(exec|attach|portforward|ephemeralcontainers|binding)|serviceaccounts/);
+  }
+});
+
+test('each right says why it is there', async () => {
+  const text = (await readFile(RBAC_FILE, 'utf8')).split('\n');
+  const rules = text.flatMap((line, index) => (line.startsWith('  - apiGroups:') ? [index] : []));
+  expect(rules.length).toBeGreaterThan(10);
+  for (const index of rules) expect(text[index - 1]).toMatch(/^ {2}# /);
+});
+
+test('docs/rbac.md lists each right, and no other', async () => {
+  const docs = await readFile(new URL('../../docs/rbac.md', import.meta.url), 'utf8');
+  const rows = [...docs.matchAll(/^\| `([^`]*)` \| ([^|]+) \| ((?:cluster|own namespace)[^|]*) \|/gm)];
+  const inDocs = rows.flatMap(([, resource = '', verbs = '', scope = '']) =>
+    verbs.split(',').map((verb) => `${verb.trim()} ${resource} ${scope.trim()}`),
+  );
+  const inManifests = async (kind: 'Role' | 'ClusterRole', scope: string) =>
+    (await shipped(kind)).flatMap(({ apiGroups = [], resources = [], resourceNames, verbs }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((resource) =>
+          verbs.map((verb) => {
+            const name = group === '' ? resource : `${resource}.${group}`;
+            return `${verb} ${name} ${scope}${resourceNames === undefined ? '' : `, \`${resourceNames.join('`, `')}\``}`;
+          }),
+        ),
+      ),
+    );
+  const expected = [...(await inManifests('ClusterRole', 'cluster')), ...(await inManifests('Role', 'own namespace'))];
+  expect(inDocs.sort()).toEqual(expected.sort());
+});
+
+describe('limits that RBAC can draw', () => {
+  const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+
+  test('a Secret of another namespace, or another of its own, is not read', async () => {
+    const secret = { resource: RESOURCES.secrets, namespace, name: 'stepmemo-ca' };
+    expect(await own.get(secret)).toMatchObject({ status: 403 });
+    expect(await own.get({ ...secret, namespace: 'stepmemo', name: 'other' })).toMatchObject({ status: 403 });
+    expect(await own.list({ resource: RESOURCES.secrets, namespace: 'stepmemo' })).toMatchObject({ status: 403 });
+    expect(await own.create({ resource: RESOURCES.secrets, namespace }, { metadata: { name: 'x' } })).toMatchObject({
+      status: 403,
+    });
+  });
+  test('of webhook configurations its own alone are read, watched by name and written', async () => {
+    expect(await own.request('GET', `${webhooks}?fieldSelector=metadata.name%3Dstepmemo`)).toMatchObject({
+      status: 200,
+    });
+    expect(await own.request('GET', webhooks)).toMatchObject({ status: 403 });
+    expect(await own.request('GET', `${webhooks}/other`)).toMatchObject({ status: 403 });
+    expect(await own.request('POST', webhooks, {})).toMatchObject({ status: 403 });
+    expect(await own.request('DELETE', `${webhooks}/stepmemo`)).toMatchObject({ status: 403 });
+  });
+  test('the policies that hold it are read, and not written', async () => {
+    const policies = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies';
+    expect(await own.request('GET', policies)).toMatchObject({ status: 200 });
+    expect(await own.request('DELETE', `${policies}/stepmemo-own-pods`)).toMatchObject({ status: 403 });
+    const patch = [{ op: 'replace' as const, path: '/spec/failurePolicy', value: 'Ignore' }];
+    const path = { resource: RESOURCES.admissionPolicies, name: 'stepmemo-own-pods' };
+    expect(await own.patch(path, patch)).toMatchObject({ status: 403 });
+  });
+  test('Workflows are read by name, never listed, and never changed', async () => {
+    const workflows = RESOURCES.workflows;
+    const body = {
+      apiVersion: 'argoproj.io/v1alpha1',
+      kind: 'Workflow',
+      metadata: { name: 'wf' },
+      spec: { entrypoint: 'main', templates: [{ name: 'main', container: { image: 'none' } }] },
+    } as KubeObject;
+    must(await admin.create({ resource: workflows, namespace }, body));
+    const path = { resource: workflows, namespace, name: 'wf' };
+    expect(await own.get(path)).toMatchObject({ ok: true });
+    expect(await own.list({ resource: workflows, namespace })).toMatchObject({ status: 403 });
+    expect(await own.patch(path, [])).toMatchObject({ status: 403 });
+    expect(await own.remove(path)).toMatchObject({ status: 403 });
+  });
+});
+
+test("the workflow controller's shipped roles hold no write on ConfigMaps, and it needs none", async () => {
+  const controller = await kubeAsController();
+  const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cache' } };
+  expect(await controller.create({ resource: RESOURCES.configMaps, namespace }, body)).toMatchObject({ status: 403 });
 });
