@@ -14,8 +14,9 @@ overlay=$(mktemp -d)
 trap 'rm -rf "$overlay"' EXIT
 cp -r manifests "$overlay/manifests"
 cat >"$overlay/kustomization.yaml" <<END
-resources: [manifests]
+resources: [manifests/base]
 images: [{name: stepmemo, newName: "${image%:*}", newTag: "${image##*:}"}]
+transformers: [manifests/wiring]
 END
 was_there=$("$kubectl" get deployment stepmemo -n stepmemo --ignore-not-found -o name)
 "$kubectl" apply --server-side --force-conflicts -k "$overlay" >/dev/null
