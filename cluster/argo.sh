@@ -8,29 +8,49 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$CLUSTER_DIR/lib/images.sh"
 
-RENDERED=$RUN/argo/rendered.yaml # of the version that is installed
+STATE=$RUN/argo # of the version that is installed
 KINDS=workflows,cronworkflows,workflowtemplates,clusterworkflowtemplates,workflowtaskresults,workflowtasksets,workflowartifactgctasks
 
-render() { # VERSION: kustomizes the shipped manifests; prints them
-  local dir=$RUN/argo requeue=${ARGO_REQUEUE:-1s}
-  mkdir -p "$dir"
-  cat >"$dir/kustomization.yaml" <<Y
+# crd_folder VERSION: the full CRDs where cluster-install ships them (4.x), else the minimal ones.
+crd_folder() {
+  local manifests
+  manifests=$(artifact "argo-manifests-$1")
+  if grep -F base/crds/full "$manifests/cluster-install/kustomization.yaml" >/dev/null; then
+    echo "$manifests/base/crds/full"
+  else
+    echo "$manifests/base/crds/minimal"
+  fi
+}
+
+# crds VERB VERSION [OPTION]...: one kubectl call for all of them. They do not go through kustomize or a
+# server-side apply: with the full ones (11 MB) each of these takes as long as all the rest of the cluster.
+crds() {
+  local verb=$1 file files=()
+  for file in "$(crd_folder "$2")"/argoproj.io_*.yaml; do files+=(-f "$file"); done
+  shift 2
+  kubectl "$verb" "${files[@]}" "$@" >/dev/null
+}
+
+render() { # VERSION: the shipped controller and its roles; prints them
+  local manifests roles requeue=${ARGO_REQUEUE:-1s}
+  manifests=$(artifact "argo-manifests-$1")
+  roles=$(ls -d "$manifests"/cluster-install{-no-crds,}/workflow-controller-rbac 2>/dev/null | head -n 1 || true)
+  cat >"$STATE/kustomization.yaml" <<Y
 namespace: argo
-resources: [$(realpath --relative-to="$dir" "$(artifact "argo-manifests-$1")/cluster-install")]
+resources:
+- $(realpath --relative-to="$STATE" "$manifests/base/workflow-controller")
+- $(realpath --relative-to="$STATE" "$roles")
 images:
 - {name: quay.io/argoproj/workflow-controller, newTag: v$1}
 patches:
-- target: {name: argo-server.*}
-  patch: '{"\$patch": delete, "apiVersion": v1, "kind": any, "metadata": {"name": any}}'
-- target: {kind: ConfigMap, name: workflow-controller-configmap}
-  path: configmap.yaml
+- path: configmap.yaml
 Y
-  [ "$requeue" = default ] || cat >>"$dir/kustomization.yaml" <<Y
+  [ "$requeue" = default ] || cat >>"$STATE/kustomization.yaml" <<Y
 - target: {kind: Deployment, name: workflow-controller}
-  patch: '[{"op": add, "path": /spec/template/spec/containers/0/env/-, "value": {"name": DEFAULT_REQUEUE_TIME, "value": "$requeue"}}]'
+  patch: '[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "DEFAULT_REQUEUE_TIME", "value": "$requeue"}}]'
 Y
-  cp "$CLUSTER_DIR/manifests/argo-configmap.yaml" "$dir/configmap.yaml"
-  kubectl kustomize "$dir"
+  cp "$CLUSTER_DIR/manifests/argo-configmap.yaml" "$STATE/configmap.yaml"
+  kubectl kustomize "$STATE"
 }
 
 # What Argo keeps finalizers on ends with the controller there to remove them; what is left is freed.
@@ -45,31 +65,37 @@ delete_objects() {
   kubectl delete pods -A -l workflows.argoproj.io/workflow --grace-period=0 --force >/dev/null 2>&1 || true
 }
 
+installed_version() { cat "$STATE/version" 2>/dev/null; }
+
 uninstall() {
-  [ -e "$RENDERED" ] || return 0
-  say "removing Argo Workflows $(cat "$RUN/argo/version")"
+  local v
+  v=$(installed_version) || return 0
+  say "removing Argo Workflows $v and its workflows"
   delete_objects
-  kubectl delete -f "$RENDERED" --ignore-not-found --timeout=60s >/dev/null
+  [ ! -e "$STATE/rendered.yaml" ] || kubectl delete -f "$STATE/rendered.yaml" --ignore-not-found --timeout=60s >/dev/null
+  crds delete "$v" --ignore-not-found --timeout=60s
   # Or the next controller would wait for the lease of this one to run out.
   kubectl delete lease -n argo --all >/dev/null 2>&1 || true
-  rm -rf "$RUN/argo"
+  rm -rf "$STATE"
 }
 
 install_version() {
-  local v=$1 new
+  local v=$1
   "$CLUSTER_DIR/build.sh" argo "$v"
-  [ "$(cat "$RUN/argo/version" 2>/dev/null || echo "$v")" = "$v" ] || uninstall
+  [ "$(installed_version || echo "$v")" = "$v" ] || uninstall
+  mkdir -p "$STATE"
+  if [ ! -e "$STATE/version" ]; then
+    crds create "$v"
+    echo "$v" >"$STATE/version"
+  fi
   argo_images "$v"
+  crds wait "$v" --for=condition=Established --timeout=60s
   kubectl get namespace argo >/dev/null 2>&1 || kubectl create namespace argo >/dev/null
-  new=$(render "$v")
-  printf '%s\n' "$new" >"$RENDERED"
-  echo "$v" >"$RUN/argo/version"
-  # Server-side: the full CRDs are too large for the annotation of a client-side apply.
-  kubectl apply --server-side --force-conflicts -f "$RENDERED" >/dev/null
-  kubectl apply -f "$CLUSTER_DIR/manifests/argo-executor.yaml" >/dev/null
-  kubectl rollout status -n argo deployment/workflow-controller --timeout=90s >/dev/null
+  render "$v" >"$STATE/rendered.yaml"
+  kubectl apply -f "$STATE/rendered.yaml" -f "$CLUSTER_DIR/manifests/argo-executor.yaml" >/dev/null
+  kubectl rollout status -n argo deployment/workflow-controller --timeout=120s >/dev/null
   wait_for 60 - leading
-  say "Argo Workflows $v runs (DEFAULT_REQUEUE_TIME ${ARGO_REQUEUE:-1s})"
+  say "Argo Workflows $v runs (DEFAULT_REQUEUE_TIME: ${ARGO_REQUEUE:-1s})"
 }
 
 # leading: the controller holds its lease, so it works.

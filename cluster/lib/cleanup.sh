@@ -78,7 +78,11 @@ node_leftovers() {
   containerd_leftovers
   log_links
   rm -rf /var/lib/cni/results/stepmemo-* /var/lib/cni/cache/results/stepmemo-*
-  foreign kubelet || cgroups
+  if ! foreign kubelet; then
+    cgroups
+    rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,DEPRECATION} # not below --root-dir
+    rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+  fi
   for table in "ip stepmemo" $(foreign kube-proxy || echo ip:kube-proxy ip6:kube-proxy); do
     # shellcheck disable=SC2086
     nft delete table ${table/:/ } 2>/dev/null || true
