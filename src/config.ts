@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { policySettingsSchema } from './core/policy/settings.ts';
 
 /**
  * The whole configuration of the server, in one schema. Each field can come from a flag (`--log-level`), an environment
@@ -106,5 +107,8 @@ export const configSchema = z.strictObject({
     ),
   resyncSeconds: z.number().positive().default(30).describe('How often every pod of interest is looked at again.'),
   shutdownGraceMs: z.int().nonnegative().default(5000).describe('How long readiness fails before the ports close.'),
+  policy: policySettingsSchema
+    .prefault({})
+    .describe('What is refused or warned of at submission: severities of the rules, by cluster and namespace.'),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;

@@ -118,7 +118,10 @@ export function makesPod(kind: TemplateKind): boolean {
 
 /** Walks one object. Fails only where the object is of another kind or has no spec to walk. */
 export function walkWorkflow(object: Unknowns): WorkflowWalkResult {
-  if (!isWorkflowKind(object.kind)) return { ok: false, detail: `kind ${String(object.kind)} has no templates` };
+  if (!isWorkflowKind(object.kind)) {
+    const kind = typeof object.kind === 'string' ? object.kind : typeof object.kind;
+    return { ok: false, detail: `kind ${kind} has no templates` };
+  }
   const parts = object.kind === 'CronWorkflow' ? ['spec', 'workflowSpec'] : ['spec'];
   const place = placeIn({ pointer: '', path: '' }, ...parts);
   let spec: unknown = object;

@@ -27,7 +27,9 @@ export interface Asked extends Readonly<Record<AskedName, Field>> {
  * by `memoize` while stepmemo goes by the annotations on the pod.
  */
 export function readAsked(subject: Subject): readonly Asked[] {
-  const block = holderOf(subject, 'memoize');
+  const holder = holderOf(subject, 'memoize');
+  // What is no object makes the workflow unreadable, and is told as that alone.
+  const block = isObject(holder?.template.memoize) ? holder : undefined;
   const fromArgo = block !== undefined && isArgosBusiness(subject, block) ? [askOfArgo(block)] : [];
   const fromStepmemo = askOfStepmemo(subject, block, fromArgo.length > 0);
   return fromStepmemo === undefined ? fromArgo : [...fromArgo, fromStepmemo];

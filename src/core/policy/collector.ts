@@ -24,11 +24,20 @@ export function createCollector(context: PolicyContext): Collector {
       if (severity === 'off' || (spot.via !== undefined && severity !== 'deny')) return;
       const id = JSON.stringify([rule, spot.via, spot.place.path, detail]);
       if (findings.has(id)) return;
-      const origin = spot.via === undefined ? '' : `${spot.via}, ${spot.place.path}: `;
-      const { path, pointer } = spot.via === undefined ? spot.place : (reference ?? spot.place);
-      findings.set(id, { rule, severity, path, pointer, message: origin + message, fix, subject, detail });
+      const finding = { rule, severity, fix, subject, detail };
+      if (spot.via === undefined) {
+        findings.set(id, { ...finding, ...placeOf(spot.place), message });
+        return;
+      }
+      const origin = { object: spot.via, path: spot.place.path };
+      const told = `${origin.object}, ${origin.path}: ${message}`;
+      findings.set(id, { ...finding, ...placeOf(reference ?? spot.place), message: told, origin });
     },
   };
+}
+
+function placeOf({ path, pointer }: Place): Place {
+  return { path, pointer };
 }
 
 function atMostOf(severity: Severity, limit: Severity | undefined): Severity {

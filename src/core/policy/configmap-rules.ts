@@ -1,7 +1,7 @@
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../../argo/names.ts';
 import { parseEntry } from '../entry.ts';
 import { isObject, placeIn, type Unknowns } from '../workflow-walk.ts';
-import { type Finding, quote } from './finding.ts';
+import { type Finding, plainText, quote } from './finding.ts';
 import { type PolicyVerdict, pass, verdictOf } from './judge-submission.ts';
 import type { Rule } from './rules.ts';
 import { type PolicySettings, severityOf } from './settings.ts';
@@ -39,9 +39,8 @@ export function findConfigMapFindings(
   settings: PolicySettings,
 ): readonly Finding[] {
   const namespace = namespaceOf(object);
-  const found = isCache(object)
-    ? invalidEntries(object, isCache(oldObject) ? oldObject : undefined)
-    : lostLabel(object);
+  const before = isCache(oldObject) ? oldObject : undefined;
+  const found = isCache(object) ? invalidEntries(object, before) : before === undefined ? [] : lostLabel(object);
   return found.flatMap((finding) => {
     const severity = severityOf(finding.rule, settings, namespace);
     return severity === 'off' ? [] : [{ ...finding, severity }];
@@ -78,9 +77,9 @@ function lostLabel(object: Unknowns): readonly Unweighed[] {
   const message = `The cache still holds ${entries}, and without the label ${CACHE_LABEL}: ${CACHE_LABEL_VALUE} every step that names it fails in Argo.`;
   const removals = [...(count > 0 ? ['data'] : []), ...(binaryCount > 0 ? ['binaryData'] : [])];
   const patch = JSON.stringify(removals.map((member) => ({ op: 'remove', path: `/${member}` })));
-  const fix = `Delete the ConfigMap, or empty it first: kubectl patch configmap -n ${String(namespace)} ${String(name)} --type=json -p '${patch}'.`;
+  const fix = `Delete the ConfigMap, or empty it first: kubectl patch configmap -n ${plainText(namespace)} ${plainText(name)} --type=json -p '${patch}'.`;
   const { path, pointer } = placeIn({ pointer: '/metadata', path: 'metadata' }, 'labels', CACHE_LABEL);
-  return [{ path, pointer, rule, message, fix, subject: String(name), detail: '' }];
+  return [{ path, pointer, rule, message, fix, subject: plainText(name), detail: '' }];
 }
 
 function dataOf(object: Unknowns | undefined): Unknowns {

@@ -10,7 +10,7 @@ import {
 import { asWritten } from './as-written.ts';
 import { type Collector, createCollector } from './collector.ts';
 import type { PolicyContext } from './context.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, plainText, quote } from './finding.ts';
 import { type Reference, readReferences, referencesOfStep } from './references.ts';
 import { type Call, readArguments, type WorkflowScope } from './scope.ts';
 import { type Holder, readSubject, type Subject, subjectName } from './subject.ts';
@@ -87,7 +87,7 @@ class Judge {
     const { kind, metadata } = object;
     const specs = base === undefined ? [walk.spec] : [walk.spec, base.walk.spec];
     return {
-      kind: String(kind),
+      kind: plainText(kind),
       metadata: isObject(metadata) ? metadata : {},
       namespace: this.#context.namespace,
       specs,
@@ -128,7 +128,7 @@ class Judge {
     const walked = object === undefined ? undefined : walkWorkflow(object);
     if (object === undefined || walked?.ok !== true) return undefined;
     const staysWithArgo = mode === 'native' || areTemplatesStored || isForeign(object);
-    return readLibrary(walked.walk, `${kind} ${JSON.stringify(name)}`, staysWithArgo);
+    return readLibrary(walked.walk, `${kind} ${quote(name)}`, staysWithArgo);
   }
 }
 

@@ -18,6 +18,8 @@ export interface Finding {
   readonly subject: string;
   /** The offending value. */
   readonly detail: string;
+  /** Where it stands, when that is in another object which this one names, say `WorkflowTemplate "common"`. */
+  readonly origin?: { readonly object: string; readonly path: string };
 }
 
 /**
@@ -60,7 +62,13 @@ export function quote(value: unknown): string {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'an object' : `the ${typeof value} ${String(value)}`;
+  return typeof value === 'object' ? 'an object' : `the ${typeof value} ${plainText(value)}`;
+}
+
+/** A text, a number or a boolean as text, anything else by its type: objects may bring a toString of their own. */
+export function plainText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
 }
 
 /** For a quotation that begins a sentence. */

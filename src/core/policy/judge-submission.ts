@@ -2,7 +2,7 @@ import { deepEqual } from '../deep-equal.ts';
 import { isObject, type Unknowns } from '../workflow-walk.ts';
 import type { PolicyContext } from './context.ts';
 import { findFindings } from './find-findings.ts';
-import { type Finding, newFindings } from './finding.ts';
+import { type Finding, newFindings, plainText } from './finding.ts';
 
 /** A request to create or change a Workflow or a template object. */
 export interface Submission {
@@ -43,7 +43,7 @@ export function judgeSubmission(submission: Submission, context: PolicyContext):
   const isUpdate = operation === 'UPDATE' && oldObject !== undefined;
   const left = isUpdate ? newFindings(findings, findFindings(oldObject, context)) : findings;
   if (left.length === 0) return pass('findings-old', 'nothing that the stored object did not have');
-  return verdictOf(String(object.kind), left);
+  return verdictOf(plainText(object.kind), left);
 }
 
 /** Why a submission is not judged; undefined where it is. Told before anything is looked up. */
@@ -86,13 +86,20 @@ export function verdictOf(kind: string, findings: readonly Finding[]): PolicyVer
   };
 }
 
+/** Longer paths have keys in them that nobody wrote to be read. */
+const PATH_LIMIT = 300;
+
 function asText({ path, message, fix, rule, severity }: Finding): string {
-  return `${path}: ${message} ${fix} [${rule}${severity === 'warn' ? ', a warning' : ''}]`;
+  return `${shortPath(path)}: ${message} ${fix} [${rule}${severity === 'warn' ? ', a warning' : ''}]`;
 }
 
 function asWarning(finding: Finding): string {
   const { path, message, fix, rule } = finding;
-  return `${path}: ${message} ${fix} [${rule}]`;
+  return `${shortPath(path)}: ${message} ${fix} [${rule}]`;
+}
+
+function shortPath(path: string): string {
+  return path.length <= PATH_LIMIT ? path : `${path.slice(0, PATH_LIMIT)}…`;
 }
 
 /** The API server shortens warnings when they have more than 4096 characters in all (endpoints/filters/warning.go). */

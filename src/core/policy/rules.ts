@@ -135,6 +135,12 @@ export const RULES = {
     why: 'A new image under an old tag still hits (kubeflow/pipelines#13862, argoproj/argo-workflows#944). Switched off as shipped: most workflows name tags.',
     fix: 'Name the image by digest, or put its version into the key.',
   },
+  'duplicate-key': {
+    severity: 'warn',
+    meaning: 'A key stands twice in the same mapping of a YAML file.',
+    why: 'kubectl takes the last one and says nothing, others refuse the file; whoever reads it sees the first. Only `stepmemo lint` can find it.',
+    fix: 'Remove one of the two.',
+  },
   'entry-invalid': {
     severity: 'deny',
     meaning: 'A ConfigMap labelled as a cache holds something that is no cache entry.',

@@ -1,5 +1,5 @@
 import { isObject, type Unknowns } from '../workflow-walk.ts';
-import { findDeclared, type Subject, subjectName } from './subject.ts';
+import { findDeclared, type Subject, shownName } from './subject.ts';
 import { isExpression, readTags } from './tags.ts';
 
 /** What the workflow around the templates says: one WorkflowSpec, or a Workflow's over the one of its workflowTemplateRef. */
@@ -42,7 +42,11 @@ function parametersOf(holder: unknown): readonly Unknowns[] {
   return Array.isArray(list) ? list.filter(isObject) : [];
 }
 
+// Values of values of values: without limits a small object could ask for endless ones.
 const CANDIDATE_LIMIT = 16;
+/** Longer than any name or duration that is good. */
+const LENGTH_LIMIT = 512;
+const FOLLOW_LIMIT = 2000;
 const CALLER_LIMIT = 64;
 const DEPTH_LIMIT = 20;
 
@@ -60,6 +64,7 @@ export function possibleValues(text: string, subject: Subject, scope: WorkflowSc
     const literal = literals[index + 1] ?? '';
     values = values
       .flatMap((value) => replacements.map((replacement) => value + replacement + literal))
+      .filter((value) => value.length <= LENGTH_LIMIT)
       .slice(0, CANDIDATE_LIMIT);
   }
   return [...new Set(values)];
@@ -92,7 +97,7 @@ function inputValues(name: string, subject: Subject, scope: WorkflowScope, depth
   if (input === undefined) return [];
   const id = JSON.stringify([subject.own.via, subject.own.place.path, name]);
   const known = scope.followed.get(id);
-  if (known !== undefined) return known;
+  if (known !== undefined || scope.followed.size >= FOLLOW_LIMIT) return known ?? [];
   // Templates may call each other in a circle: what is being followed adds nothing to itself.
   scope.followed.set(id, []);
   const values = [...new Set(passedValues(name, input, subject, scope, depth))].slice(0, CANDIDATE_LIMIT);
@@ -171,7 +176,7 @@ function inputProblem(subject: Subject, what: string, name: string): string | un
 }
 
 function where(subject: Subject): string {
-  return `the template ${subjectName(subject)}`;
+  return `the template ${shownName(subject)}`;
 }
 
 function workflowProblem(scope: WorkflowScope, member: string, name: string): string | undefined {

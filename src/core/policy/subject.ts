@@ -9,6 +9,7 @@ import {
   type Unknowns,
   type WalkedTemplate,
 } from '../workflow-walk.ts';
+import { plainText, quote } from './finding.ts';
 
 /** A place in the object that is judged, or in another one that it names. */
 export interface Spot {
@@ -64,6 +65,11 @@ export function subjectName(subject: Subject): string {
   return subject.name === '' ? subject.own.place.path : subject.name;
 }
 
+/** The same for messages. */
+export function shownName(subject: Subject): string {
+  return subject.name === '' ? subject.own.place.path : quote(subject.name);
+}
+
 /** The holder that a member of the template comes from. */
 export function holderOf(subject: Subject, member: string): Holder | undefined {
   return subject.holders.find(({ template }) => template[member] !== undefined && template[member] !== null);
@@ -111,7 +117,7 @@ function declaredBy({ template }: Holder, side: 'inputs' | 'outputs', what: 'par
     const holder = template[side];
     const list = isObject(holder) ? holder[what] : undefined;
     const declared = Array.isArray(list) ? list.filter(isObject) : [];
-    found = new Map(declared.map((declaration) => [String(declaration.name), declaration]));
+    found = new Map(declared.map((declaration) => [plainText(declaration.name), declaration]));
     known.set(id, found);
   }
   return found;

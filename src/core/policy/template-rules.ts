@@ -5,7 +5,7 @@ import { judgeAnnotations, judgeUselessKey } from './annotation-rules.ts';
 import { formatVersion, imageTag, isOlderThan, losesStepsOutputs } from './argo-version.ts';
 import { type Asked, readAsked } from './asked.ts';
 import type { PolicyContext } from './context.ts';
-import { quote } from './finding.ts';
+import { plainText, quote } from './finding.ts';
 import { type AskedRule, type Found, NOTHING, type RuleInput } from './found.ts';
 import { possibleValues, specMember } from './scope.ts';
 import {
@@ -17,7 +17,7 @@ import {
   memberOf,
   type Spot,
   type Subject,
-  subjectName,
+  shownName,
 } from './subject.ts';
 import { readTags } from './tags.ts';
 import { isConfigMapName, judgeCacheName, judgeKey, judgeMaxAge, judgeShape, judgeTags } from './value-rules.ts';
@@ -76,21 +76,21 @@ const judgeOutputs: AskedRule = (asked, { subject, context }) => {
   const found = { rule: 'outputless-before-3.5', spot: memoizedSpot(asked, subject) } as const;
   const { argoVersion } = context;
   if (argoVersion === 'unknown') {
-    const message = `The template ${subjectName(subject)} declares no outputs, which before Argo 3.5 cannot be memoized, and the version of Argo is not known.`;
+    const message = `The template ${shownName(subject)} declares no outputs, which before Argo 3.5 cannot be memoized, and the version of Argo is not known.`;
     const fix = 'Declare an output, or tell the version (policy.argoVersion; --argo-version for lint).';
     return [{ ...found, message, fix, atMost: 'warn' }];
   }
   if (!isOlderThan(argoVersion, 3, 5, 0)) return NOTHING;
   const canBeServed = asked.lookedUpBy === 'stepmemo';
   const way = canBeServed ? ' (stepmemo could serve it in managed mode, so an admin may switch this rule off)' : '';
-  const message = `The template ${subjectName(subject)} declares no outputs, and Argo ${formatVersion(argoVersion)} does not memoize such steps.`;
+  const message = `The template ${shownName(subject)} declares no outputs, and Argo ${formatVersion(argoVersion)} does not memoize such steps.`;
   return [{ ...found, message, fix: `Declare an output parameter or artifact, or remove memoize${way}.` }];
 };
 
 const judgeConstantKey: AskedRule = ({ key }, { subject }) => {
   const { value } = key;
   if (typeof value !== 'string' || value === '' || value.includes('{{') || !hasInputs(subject)) return NOTHING;
-  const message = `The key ${quote(value)} holds no parameter, though the template ${subjectName(subject)} has inputs: other inputs would get the same outputs.`;
+  const message = `The key ${quote(value)} holds no parameter, though the template ${shownName(subject)} has inputs: other inputs would get the same outputs.`;
   const fix = `Put the inputs into the key, say "${isShort(value) ? value : 'key'}-${inputTag(subject)}".`;
   return [{ rule: 'key-constant', spot: key, message, fix, detail: value }];
 };
@@ -177,7 +177,7 @@ function collectedArtifacts(holder: Holder, general: string | undefined): readon
     const spot = { place: placeIn(holder.place, 'outputs', 'artifacts', index), via: holder.via };
     const message = `artifactGC ${quote(strategy)} deletes the artifact while entries still point to it.`;
     const fix = 'Set artifactGC: {strategy: Never} on this artifact.';
-    return [{ rule: 'artifacts-collected', spot, message, fix, detail: String(artifact.name) }];
+    return [{ rule: 'artifacts-collected', spot, message, fix, detail: plainText(artifact.name) }];
   });
 }
 

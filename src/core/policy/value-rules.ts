@@ -4,7 +4,7 @@ import { CACHE_ANNOTATION } from '../names.ts';
 import { isObject } from '../workflow-walk.ts';
 import { isOlderThan } from './argo-version.ts';
 import type { Asked, AskedName } from './asked.ts';
-import { capital, quote } from './finding.ts';
+import { capital, plainText, quote } from './finding.ts';
 import { type AskedRule, type Found, NOTHING } from './found.ts';
 import { possibleValues, tagProblem, type WorkflowScope } from './scope.ts';
 import type { Field, Subject } from './subject.ts';
@@ -30,7 +30,7 @@ export const judgeKey: AskedRule = ({ key, form, lookedUpBy }, { subject }) => {
   }
   if (typeof value !== 'string') {
     const message = `The key is ${quote(value)}, and Argo reads only a string.`;
-    return [{ ...found, message, fix: 'Write it in quotes.', detail: String(value) }];
+    return [{ ...found, message, fix: 'Write it in quotes.', detail: plainText(value) }];
   }
   const problem = lookedUpBy === 'argo' ? argoKeyProblem(value) : keyProblem(value);
   return problem === undefined ? NOTHING : [{ ...found, ...problem, detail: value }];
@@ -137,7 +137,7 @@ export const judgeMaxAge: AskedRule = (asked, { subject, scope, context }) => {
   if (typeof value !== 'string') {
     const message = `maxAge is ${quote(value)}, and Argo reads only a string.`;
     const fix = `Write a duration in quotes${typeof value === 'number' ? `, say "${value}s"` : ''}.`;
-    return [{ rule: 'max-age-invalid', spot: maxAge, message, fix, detail: String(value) }];
+    return [{ rule: 'max-age-invalid', spot: maxAge, message, fix, detail: plainText(value) }];
   }
   if (value === '') return NOTHING;
   return possibleValues(value, subject, scope).flatMap((text) => judgeDuration(text, maxAge));

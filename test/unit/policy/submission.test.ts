@@ -37,7 +37,7 @@ describe('a new object', () => {
     const { isAllowed, reason, warnings } = judge({ object });
     expect({ isAllowed, reason }).toEqual({ isAllowed: true, reason: 'key-constant' });
     expect(warnings).toEqual([
-      'spec.templates[0].memoize.key: The key "k" holds no parameter, though the template step has inputs: other inputs would get the same outputs. Put the inputs into the key, say "k-{{inputs.parameters.x}}". [key-constant]',
+      'spec.templates[0].memoize.key: The key "k" holds no parameter, though the template "step" has inputs: other inputs would get the same outputs. Put the inputs into the key, say "k-{{inputs.parameters.x}}". [key-constant]',
     ]);
   });
 

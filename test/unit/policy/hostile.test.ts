@@ -1,0 +1,258 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { findFindings } from '../../../src/core/policy/find-findings.ts';
+import { quote } from '../../../src/core/policy/finding.ts';
+import { judgeSubmission } from '../../../src/core/policy/judge-submission.ts';
+import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import { context, findBrief, MEMOIZE, STEP, workflow } from './support.ts';
+
+/** Member names that the rules read, so that fuzzed objects reach them. */
+const NAMES = [
+  'templates',
+  'templateDefaults',
+  'memoize',
+  'key',
+  'maxAge',
+  'cache',
+  'configMap',
+  'name',
+  'steps',
+  'dag',
+  'tasks',
+  'inline',
+  'template',
+  'templateRef',
+  'clusterScope',
+  'workflowTemplateRef',
+  'workflowSpec',
+  'arguments',
+  'parameters',
+  'artifacts',
+  'inputs',
+  'outputs',
+  'value',
+  'default',
+  'metadata',
+  'annotations',
+  'stepmemo.io/key',
+  'stepmemo.io/cache',
+  'stepmemo.io/moved-from',
+  'stepmemo.io/restore',
+  'stepmemo.io/copied-from',
+  'container',
+  'suspend',
+  'daemon',
+  'synchronization',
+  'artifactGC',
+  'strategy',
+  'hooks',
+  'retryStrategy',
+  'entrypoint',
+  '__proto__',
+  'toString',
+  'valueOf',
+  'constructor',
+  '',
+];
+const TEXTS = [
+  '',
+  'a',
+  'A_b',
+  '1d',
+  '{{inputs.parameters.a}}',
+  '{{workflow.parameters.a}}',
+  '{{',
+  '}}',
+  '{{{{a}}}}',
+  '{{=1}}',
+  'memoize',
+  '\u0000',
+  '\ud800',
+];
+
+const json = fc
+  .letrec<{ any: unknown }>((tie) => ({
+    any: fc.oneof(
+      { maxDepth: 7, withCrossShrink: true },
+      fc.constantFrom<unknown>(null, true, false, 0, -1.5, [], {}),
+      fc.constantFrom(...TEXTS),
+      fc.array(tie('any'), { maxLength: 3 }),
+      fc.dictionary(fc.constantFrom(...NAMES), tie('any'), { maxKeys: 6 }),
+    ),
+  }))
+  .any.map((value): unknown => JSON.parse(JSON.stringify(value)));
+
+const KINDS = ['Workflow', 'WorkflowTemplate', 'ClusterWorkflowTemplate', 'CronWorkflow'];
+const mode = fc.constantFrom('managed' as const, 'native' as const);
+const version = fc.constantFrom(
+  'unknown' as const,
+  { major: 3, minor: 4, patch: 17 },
+  { major: 4, minor: 0, patch: 5 },
+);
+const fuzzed = fc.record({ kind: fc.constantFrom(...KINDS), metadata: json, spec: json });
+
+/** A real object with one value exchanged for another, anywhere. */
+const mutated = fc
+  .tuple(fc.array(fc.nat(20), { maxLength: 8 }), json, fc.constantFrom(...KINDS))
+  .map(([steps, value, kind]) => {
+    const inline = { ...STEP, name: '' };
+    const spec = {
+      entrypoint: 'main',
+      arguments: { parameters: [{ name: 'a', value: 'b' }] },
+      templateDefaults: { memoize: MEMOIZE, metadata: { annotations: { 'stepmemo.io/cache': 'c' } } },
+      workflowTemplateRef: { name: 'self' },
+      templates: [
+        STEP,
+        {
+          name: 'main',
+          steps: [
+            [
+              { name: 'a', template: 'step', arguments: { parameters: [{ name: 'x', value: '1' }] } },
+              { name: 'b', inline },
+            ],
+          ],
+        },
+        { name: 'd', dag: { tasks: [{ name: 't', templateRef: { name: 'self', template: 'main' } }] } },
+      ],
+    };
+    const object = structuredClone({
+      kind,
+      metadata: { name: 'o', namespace: 'n' },
+      spec: kind === 'CronWorkflow' ? { workflowSpec: spec } : spec,
+    });
+    let holder: Record<string, unknown> = object;
+    for (const step of steps) {
+      const keys = Object.keys(holder);
+      const key = keys[step % Math.max(keys.length, 1)];
+      const next = key === undefined ? undefined : holder[key];
+      if (key === undefined) break;
+      if (typeof next !== 'object' || next === null || step % 5 === 4) {
+        holder[key] = value;
+        break;
+      }
+      holder = next as Record<string, unknown>;
+    }
+    return object;
+  });
+
+describe('10,000 fuzzed objects', () => {
+  it('end with findings or without', { timeout: 120_000 }, () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(fuzzed, mutated),
+        fc.oneof(fuzzed, mutated),
+        mode,
+        version,
+        (object, other, mode, argoVersion) => {
+          const known = context({
+            mode,
+            argoVersion,
+            lookUpTemplate: () => other as Unknowns,
+            cacheLabel: () => 'unlabeled',
+          });
+          const verdict = judgeSubmission(
+            {
+              object: object as Unknowns,
+              oldObject: other as Unknowns,
+              operation: 'UPDATE',
+              requester: 'jane',
+              controllerAccounts: [],
+            },
+            known,
+          );
+          expect(verdict.isAllowed).toBe(!verdict.message.includes('refuses'));
+          for (const finding of findFindings(object as Unknowns, known)) {
+            expect(finding.message).toMatch(/\.$/);
+            expect(finding.message + finding.fix).not.toMatch(/[\p{Cc}\p{Cs}]/u);
+          }
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
+describe('hostile objects', () => {
+  it('of deep nesting pass', () => {
+    let deep: Unknowns = STEP;
+    for (let depth = 0; depth < 20_000; depth += 1) deep = { steps: [[{ inline: deep }]] };
+    expect(findBrief(workflow({ templates: [deep] }))).toEqual([]);
+    let nested: unknown = 'x';
+    for (let depth = 0; depth < 20_000; depth += 1) nested = [nested];
+    const object = workflow({ templates: [{ ...STEP, memoize: { key: nested, maxAge: nested, cache: nested } }] });
+    expect(findBrief(object).map((line) => line.split(' ')[1])).toEqual([
+      'key-invalid',
+      'cache-name-invalid',
+      'max-age-invalid',
+    ]);
+  });
+
+  it('of templates that call each other in circles end', () => {
+    const call = (name: string, other: string) => ({
+      ...STEP,
+      name,
+      container: undefined,
+      memoize: { ...MEMOIZE, cache: { configMap: { name: '{{inputs.parameters.x}}' } } },
+      steps: [
+        [{ name: 'a', template: other, arguments: { parameters: [{ name: 'x', value: '{{inputs.parameters.x}}A' }] } }],
+      ],
+    });
+    expect(() => findBrief(workflow({ templates: [call('a', 'b'), call('b', 'a'), call('c', 'c')] }))).not.toThrow();
+  });
+
+  it('of many callers and tags do not multiply', () => {
+    const passes = (value: string) => ({
+      parameters: Array.from({ length: 16 }, (_, index) => ({ name: `x${index}`, value })),
+    });
+    const all = Array.from({ length: 16 }, (_, index) => `{{inputs.parameters.x${index}}}`).join('');
+    const templates = Array.from({ length: 40 }, (_, index) => ({
+      name: `t${index}`,
+      inputs: { parameters: Array.from({ length: 16 }, (_, number) => ({ name: `x${number}`, default: 'a' })) },
+      steps: [
+        Array.from({ length: 40 }, (_, call) => ({
+          name: 's',
+          template: `t${index + 1}`,
+          arguments: passes(`${all}${call}`),
+        })),
+      ],
+      memoize: { ...MEMOIZE, cache: { configMap: { name: all } } },
+    }));
+    expect(() => findBrief(workflow({ templates }))).not.toThrow();
+  });
+
+  it('of 100,000 characters get messages that can be read', () => {
+    const long = 'A'.repeat(100_000);
+    const findings = findFindings(
+      workflow({
+        templates: [
+          { ...STEP, name: long, memoize: { key: `${long}\n`, maxAge: long, cache: { configMap: { name: long } } } },
+        ],
+      }),
+      context(),
+    );
+    expect(findings.map(({ rule }) => rule)).toEqual([
+      'key-invalid',
+      'cache-name-invalid',
+      'max-age-invalid',
+      'key-constant',
+    ]);
+    for (const { message, fix } of findings) expect(message.length + fix.length).toBeLessThan(600);
+  });
+
+  it('of a wrong kind, or without a spec, pass', () => {
+    for (const object of [
+      {},
+      { kind: 'Workflow' },
+      { kind: 'Workflow', spec: [] },
+      { kind: 'Pod', spec: {} },
+      { kind: 'CronWorkflow', spec: { workflowSpec: 5 } },
+    ]) {
+      expect(findBrief(object)).toEqual([]);
+    }
+  });
+});
+
+it('quotes nothing that a terminal would obey', () => {
+  expect(quote('a\u001b[31m\u202e\ud800"')).toBe('"a\\u001b[31m\\u202e\\ud800\\""');
+  expect(quote('x'.repeat(100))).toBe(`"${'x'.repeat(60)}…"`);
+});
