@@ -1,11 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { CapturePost } from '../../src/capture/types.ts';
 import { configSchema } from '../../src/config.ts';
 import { type Controller, startController } from '../../src/controller/controller.ts';
+import { digestOf } from '../../src/core/captured.ts';
 import {
   CAPTURE_CONTAINER,
   DECISION_ANNOTATION,
   HIT_GATE,
   MISS_GATE,
+  OUTPUTS_DIGEST_ANNOTATION,
   REASON_ANNOTATION,
   RESULT_POD_UID_ANNOTATION,
 } from '../../src/core/names.ts';
@@ -91,6 +94,7 @@ interface StepParts {
   readonly annotations?: Record<string, string>;
   readonly namespace?: string;
   readonly daemon?: boolean;
+  readonly isOffloaded?: boolean;
   readonly finalizers?: readonly string[];
   /** An existing Workflow's next attempt. */
   readonly workflow?: KubeObject;
@@ -181,7 +185,10 @@ function podOf(workflow: KubeObject, parts: StepParts): KubeObject {
         {
           name: 'init',
           image: `argoexec:${version}`,
-          env: [...env, { name: 'ARGO_TEMPLATE', value: JSON.stringify(template) }],
+          env: [
+            ...env,
+            { name: 'ARGO_TEMPLATE', value: parts.isOffloaded === true ? 'offloaded' : JSON.stringify(template) },
+          ],
         },
       ],
       containers: [
@@ -610,5 +617,368 @@ describe('beside a foreign gate', () => {
     const step = await makeStep({ key: 'no-such-entry', gates: [HIT_GATE, 'kueue.x-k8s.io/admission'] });
     await waitFor(async () => (await gatesOf(step)).length === 1, { what: 'our gate to be gone' });
     expect(await gatesOf(step)).toEqual(['kueue.x-k8s.io/admission']);
+  });
+});
+
+// ---- what a kubelet would say
+
+type State = 'running' | { readonly exitCode: number } | { readonly waiting: string };
+
+/** Sets the status of a pod without a gate, containers in the order of the spec; those that ended did so `secondsAgo`. */
+async function setStatus(
+  step: MadeStep,
+  phase: string,
+  states: Readonly<Record<string, State>>,
+  secondsAgo = 0,
+): Promise<void> {
+  const at = new Date(Date.now() - secondsAgo * 1000).toISOString().replace(/\.\d+Z/, 'Z');
+  const stateOf = (state: State): object => {
+    if (state === 'running') return { running: { startedAt: at } };
+    if ('waiting' in state) return { waiting: { reason: state.waiting } };
+    return { terminated: { exitCode: state.exitCode, startedAt: at, finishedAt: at } };
+  };
+  const containerStatuses = Object.entries(states).map(([name, state]) => ({
+    name,
+    image: 'none',
+    imageID: '',
+    ready: false,
+    restartCount: 0,
+    state: stateOf(state),
+  }));
+  must(await admin.merge(step.path, { status: { phase, containerStatuses } }, 'status'));
+}
+
+const ENDED = { wait: { exitCode: 0 }, main: { exitCode: 0 } };
+const makeMiss = (parts: StepParts = {}) => makeStep({ gates: [], decision: 'miss', hasSidecar: true, ...parts });
+
+async function entryOf(key: string, cache = 'cache'): Promise<string | undefined> {
+  const answer = await admin.get({ resource: RESOURCES.configMaps, namespace, name: cache });
+  const text = answer.ok ? (answer.value.data as Record<string, string> | undefined)?.[key] : undefined;
+  if (text === undefined) return undefined;
+  return (JSON.parse(text) as { outputs: { parameters: { value: string }[] } }).outputs.parameters[0]?.value;
+}
+
+const untilEntry = (key: string, value: string) =>
+  waitFor(async () => (await entryOf(key)) === value, { what: `the entry of ${key}`, deadlineMs: 25_000 });
+const untilTold = (step: MadeStep, reason: Reason) =>
+  waitFor(() => outcomes.some((told) => told.reason === reason && told.pod === step.path.name), {
+    what: `${reason} to be told`,
+    deadlineMs: 25_000,
+  });
+
+function post(controller: Controller, step: MadeStep, value: string, overrides: Partial<CapturePost> = {}) {
+  return controller.accept({
+    namespace,
+    podName: step.nodeId,
+    podUid: step.uid,
+    account: `system:serviceaccount:${namespace}:default`,
+    captured: { parameters: [{ name: 'text', value }] },
+    sizeBytes: 100,
+    ...overrides,
+  });
+}
+
+describe('outputs that a sidecar posts', () => {
+  test('become the entry once the pod has ended well', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'posted' });
+    await setStatus(step, 'Running', { wait: 'running', main: 'running', [CAPTURE_CONTAINER]: 'running' });
+    expect(await post(controller, step, 'value')).toMatchObject({ status: 200 });
+    expect((await annotationsOf(step))[OUTPUTS_DIGEST_ANNOTATION]).toBe(
+      digestOf({ parameters: [{ name: 'text', value: 'value' }] }),
+    );
+    await executorReports(step, 'value');
+    expect(await entryOf('posted')).toBeUndefined();
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilEntry('posted', 'value');
+    await untilTold(step, 'captured');
+  });
+
+  test('of a pod that was seen by nobody yet are taken too, and only once', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'once' });
+    expect(await post(controller, step, 'first')).toMatchObject({ status: 200 });
+    expect(await post(controller, step, 'first')).toMatchObject({ status: 200 });
+    expect(await post(controller, step, 'second')).toMatchObject({ status: 409 });
+    // Another replica has nothing in memory: the pod itself tells.
+    const other = await start({ config: { leaderElection: true, leaseDurationMs: 1000 } });
+    expect(await post(other, step, 'second')).toMatchObject({ status: 409 });
+    expect(await post(other, step, 'first')).toMatchObject({ status: 200 });
+  });
+
+  test('at two replicas at once are taken by one of them', async () => {
+    const config = { leaderElection: true };
+    const [one, two] = [await start({ config }), await start({ config })];
+    const step = await makeMiss({ key: 'at-once' });
+    await waitFor(() => one.isSynced && two.isSynced, { what: 'the watches' });
+    const answers = await Promise.all([post(one, step, 'one'), post(two, step, 'two')]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+  });
+
+  test.each([
+    { what: 'another account', parts: {}, overrides: { account: 'system:serviceaccount:x:default' }, status: 403 },
+    { what: 'another pod of that name', parts: {}, overrides: { podUid: 'other' }, status: 404 },
+    { what: 'a pod without our decision', parts: { decision: '' }, overrides: {}, status: 403 },
+    { what: 'a pod without our container', parts: { hasSidecar: false }, overrides: {}, status: 403 },
+    { what: 'more than one pod may send', parts: {}, overrides: { sizeBytes: 5000 }, status: 413 },
+    { what: 'more than a namespace may have', parts: {}, overrides: { sizeBytes: 4000 }, status: 429 },
+  ])('from $what are refused with $status', async ({ parts, overrides, status }) => {
+    const controller = await start({ config: { captureLimitBytes: 4500, captureNamespaceLimitBytes: 3000 } });
+    const step = await makeMiss({ key: 'refused', ...parts });
+    expect(await post(controller, step, 'x', overrides)).toMatchObject({ status });
+    expect((await annotationsOf(step))[OUTPUTS_DIGEST_ANNOTATION]).toBeUndefined();
+  });
+
+  test('of a step that failed become nothing', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'failed' });
+    await post(controller, step, 'half');
+    await executorReports(step, 'half');
+    await setStatus(step, 'Failed', { ...ENDED, main: { exitCode: 1 }, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, 'step-failed');
+    expect(await entryOf('failed')).toBeUndefined();
+  });
+
+  test('of a step that was stopped become nothing, though it ended with 0', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'stopped' });
+    await post(controller, step, 'half');
+    await executorReports(step, 'half');
+    must(
+      await admin.merge(
+        { resource: RESOURCES.workflows, namespace, name: step.nodeId },
+        { spec: { shutdown: 'Terminate' } },
+      ),
+    );
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, 'step-failed');
+    expect(await entryOf('stopped')).toBeUndefined();
+  });
+
+  test('that the task result contradicts become nothing', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'contradicted' });
+    await post(controller, step, 'value');
+    await executorReports(step, 'forged');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, 'capture-mismatch');
+    expect(await entryOf('contradicted')).toBeUndefined();
+  });
+
+  test('survive the deletion of the task result, which Argo does when the workflow ends', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'deleted-result' });
+    await post(controller, step, 'value');
+    await executorReports(step, 'value');
+    await setStatus(step, 'Running', { ...ENDED, [CAPTURE_CONTAINER]: 'running' });
+    must(await admin.remove(step.resultPath));
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    must(await admin.merge(step.path, { metadata: { labels: { 'workflows.argoproj.io/completed': 'true' } } }));
+    await untilEntry('deleted-result', 'value');
+  });
+
+  test('held by a replica that is gone are taken from the task result, if that matches', async () => {
+    const first = await start();
+    const [good, bad] = [await makeMiss({ key: 'matching' }), await makeMiss({ key: 'not-matching' })];
+    await Promise.all([post(first, good, 'value'), post(first, bad, 'value')]);
+    await stop(first);
+    await executorReports(good, 'value');
+    await executorReports(bad, 'forged');
+    for (const step of [good, bad]) {
+      await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } }, 12);
+      must(await admin.merge(step.path, { metadata: { labels: { 'workflows.argoproj.io/completed': 'true' } } }));
+    }
+    await start();
+    await untilEntry('matching', 'value');
+    await untilTold(bad, 'capture-mismatch');
+    expect(await entryOf('not-matching')).toBeUndefined();
+  });
+
+  test('are not written again by the next leader', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'twice' });
+    await post(controller, step, 'value');
+    await executorReports(step, 'value');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } }, 12);
+    await untilEntry('twice', 'value');
+    await stop(controller);
+    const { resourceVersion } =
+      (await read({ resource: RESOURCES.configMaps, namespace, name: 'cache' })).metadata ?? {};
+    const told = outcomes.filter(({ pod }) => pod === step.nodeId).length;
+    await start();
+    // What is done to this one was done to the other before.
+    const later = await makeMiss({ key: 'twice-later', cache: 'other-cache', hasSidecar: false });
+    await executorReports(later, 'x');
+    await setStatus(later, 'Succeeded', ENDED);
+    await untilTold(later, 'captured');
+    const after = await read({ resource: RESOURCES.configMaps, namespace, name: 'cache' });
+    expect(after.metadata?.resourceVersion).toBe(resourceVersion);
+    expect(outcomes.filter(({ pod }) => pod === step.nodeId)).toHaveLength(told);
+  });
+});
+
+describe('without a sidecar', () => {
+  test('the task result alone becomes the entry', async () => {
+    await start();
+    const step = await makeMiss({ key: 'server', hasSidecar: false });
+    await executorReports(step, 'value');
+    await setStatus(step, 'Succeeded', ENDED);
+    await untilEntry('server', 'value');
+  });
+
+  test('a step that was released ends in an entry like any other', async () => {
+    await start();
+    const step = await makeStep({ key: 'released' });
+    await untilReleased(step);
+    await executorReports(step, 'fresh');
+    await setStatus(step, 'Succeeded', ENDED);
+    await untilEntry('released', 'fresh');
+  });
+
+  test('a step that asked for no capture leaves no entry', async () => {
+    await start();
+    const step = await makeMiss({
+      key: 'off',
+      hasSidecar: false,
+      annotations: { 'stepmemo.io/capture': 'off' },
+    });
+    await executorReports(step, 'value');
+    await setStatus(step, 'Succeeded', ENDED);
+    const later = await makeMiss({ key: 'not-off', hasSidecar: false });
+    await executorReports(later, 'value');
+    await setStatus(later, 'Succeeded', ENDED);
+    await untilEntry('not-off', 'value');
+    expect(await entryOf('off')).toBeUndefined();
+  });
+});
+
+describe('a pod that our container holds up', () => {
+  test.each([
+    { what: 'did not start', capture: { waiting: 'ErrImageNeverPull' }, reason: 'sidecar-not-started' as const },
+    { what: 'hangs', capture: 'running' as const, reason: 'sidecar-hanging' as const },
+  ])('because it $what is ended, and its outputs are captured', async ({ capture, reason }) => {
+    await start();
+    const step = await makeMiss({ key: reason });
+    await executorReports(step, 'value');
+    await setStatus(step, 'Pending', { ...ENDED, [CAPTURE_CONTAINER]: capture }, 30);
+    await untilSucceeded(step);
+    const statuses = (await readPod(step)).status.containerStatuses;
+    expect(statuses.map(({ state }) => state.terminated?.exitCode)).toEqual([0, 0, 0]);
+    await untilTold(step, reason);
+    await untilEntry(reason, 'value');
+    if (reason === 'sidecar-not-started') expect(view.isSidecarUsable).toBe(false);
+    view.markSidecarWorking(new Date(Date.now() + 60_000));
+  });
+
+  test('and whose step failed is ended as Failed', async () => {
+    await start();
+    const step = await makeMiss({ key: 'healed-failed' });
+    await setStatus(step, 'Running', {
+      wait: { exitCode: 0 },
+      main: { exitCode: 3 },
+      [CAPTURE_CONTAINER]: { waiting: 'ImagePullBackOff' },
+    });
+    await waitFor(async () => (await phaseOf(step)) === 'Failed', { what: 'the pod to be Failed' });
+    await untilTold(step, 'step-failed');
+    view.markSidecarWorking(new Date(Date.now() + 60_000));
+  });
+
+  test('is left alone while the step runs', async () => {
+    await start();
+    const step = await makeMiss({ key: 'still-running' });
+    await setStatus(step, 'Pending', {
+      wait: 'running',
+      main: { exitCode: 0 },
+      [CAPTURE_CONTAINER]: { waiting: 'ErrImagePull' },
+    });
+    const other = await makeMiss({ key: 'heals' });
+    await setStatus(other, 'Pending', { ...ENDED, [CAPTURE_CONTAINER]: { waiting: 'ErrImagePull' } });
+    await untilSucceeded(other);
+    expect(await phaseOf(step)).toBe('Pending');
+    view.markSidecarWorking(new Date(Date.now() + 60_000));
+  });
+});
+
+describe('an offloaded template', () => {
+  const offload = async (
+    step: MadeStep,
+    template: object,
+    owner = step.workflow.metadata?.uid ?? '',
+  ): Promise<void> => {
+    must(
+      await admin.create(
+        { resource: RESOURCES.configMaps, namespace },
+        {
+          apiVersion: 'v1',
+          kind: 'ConfigMap',
+          metadata: {
+            name: step.nodeId,
+            ownerReferences: [{ apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', name: step.nodeId, uid: owner }],
+          },
+          data: { ARGO_TEMPLATE: JSON.stringify(template) },
+        },
+      ),
+    );
+  };
+  const annotated = (key: string) => ({
+    ...TEMPLATE,
+    metadata: { annotations: { 'stepmemo.io/key': key, 'stepmemo.io/cache': 'cache' } },
+  });
+  /** The foreign gate keeps the pod until the ConfigMap is there, which Argo makes before the pod. */
+  const makeOffloaded = (key: string) =>
+    makeStep({ key, isOffloaded: true, gates: ['test.stepmemo.io/wait', HIT_GATE] });
+  const letGo = async (step: MadeStep) =>
+    must(await admin.patch(step.path, [{ op: 'remove', path: '/spec/schedulingGates/0' }]));
+
+  test('is read for the outputs of a hit', async () => {
+    await putEntry('offloaded', 'x');
+    const step = await makeOffloaded('offloaded');
+    await offload(step, annotated('offloaded'));
+    await letGo(step);
+    await start();
+    await untilSucceeded(step);
+    expect((await read(step.resultPath)).outputs).toMatchObject({ parameters: [{ name: 'text', value: 'x' }] });
+  });
+
+  test.each([
+    { what: 'of a daemon', template: { ...annotated('offloaded-bad'), daemon: true }, reason: 'daemon' },
+    {
+      what: 'with an output that the entry lacks',
+      template: { ...annotated('offloaded-bad'), outputs: { parameters: [{ name: 'more' }] } },
+      reason: 'incomplete-entry',
+    },
+    { what: 'of an earlier attempt', template: annotated('another'), reason: 'template-unreadable' },
+    {
+      what: 'of another Workflow',
+      template: annotated('offloaded-bad'),
+      owner: '00000000-0000-0000-0000-000000000000',
+      reason: 'template-unreadable',
+    },
+  ])('$what makes no hit', async ({ template, owner, reason }) => {
+    await putEntry('offloaded-bad', 'x');
+    const step = await makeOffloaded('offloaded-bad');
+    await offload(step, template, owner);
+    await letGo(step);
+    await start();
+    await untilReleased(step);
+    expect((await annotationsOf(step))[REASON_ANNOTATION]).toBe(reason);
+    expect(await isGone(step.resultPath)).toBe(true);
+  });
+});
+
+describe('two replicas', () => {
+  test('elect one, and the other takes over when it stops', async () => {
+    await putEntry('elected', 'x');
+    const config = { leaderElection: true, leaseDurationMs: 2000 };
+    const [one, two] = [await start({ config }), await start({ config })];
+    await waitFor(() => one.isLeader || two.isLeader, { what: 'a leader' });
+    const step = await makeStep({ key: 'elected' });
+    await untilSucceeded(step);
+    expect(one.isLeader && two.isLeader).toBe(false);
+    const [leader, other] = one.isLeader ? [one, two] : [two, one];
+    await stop(leader);
+    await waitFor(() => other.isLeader, { what: 'the other to lead' });
+    const later = await makeStep({ key: 'elected' });
+    await untilSucceeded(later);
   });
 });

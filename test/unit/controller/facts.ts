@@ -1,0 +1,205 @@
+import type { Step } from '../../../src/argo/step.ts';
+import { readTaskResult, type TaskResult } from '../../../src/argo/task-result.ts';
+import { versionOf } from '../../../src/argo/versions.ts';
+import type { CapturePlan, PodFacts } from '../../../src/controller/facts.ts';
+import { readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
+import type { PodDecision } from '../../../src/core/decision.ts';
+import type { Entry } from '../../../src/core/entry.ts';
+import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/core/names.ts';
+import type { KubeObject } from '../../../src/kube/types.ts';
+
+/** Noon of some day: what `nowMs` is unless a test says otherwise. */
+export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
+
+export type State = 'running' | 'unknown' | { readonly exitCode: number } | { readonly waiting: string };
+
+export interface PodParts {
+  readonly gates?: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly phase?: string;
+  readonly reason?: string;
+  /** By container, in the order of the spec; `main` and `wait` where it is left out. */
+  readonly states?: Readonly<Record<string, State>>;
+  readonly secondsSinceEnd?: number;
+  readonly isBeingDeleted?: boolean;
+  readonly hasStatus?: boolean;
+  readonly version?: string;
+}
+
+const TEMPLATE = {
+  name: 'work',
+  outputs: { parameters: [{ name: 'text', valueFrom: { path: '/tmp/text' } }] },
+  container: { image: 'none' },
+};
+
+/** A step pod of Argo as the API server gives it, as far as the controller reads it. */
+export function podObject(parts: PodParts = {}): KubeObject {
+  const { gates = [], phase = 'Pending', states = { wait: 'unknown', main: 'unknown' }, version = '4.0.5' } = parts;
+  const endedAt = new Date(NOW_MS - (parts.secondsSinceEnd ?? 0) * 1000).toISOString();
+  const names = Object.keys(states);
+  const env = [{ name: 'ARGO_NODE_ID', value: 'wf-1' }];
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: 'wf-work-1',
+      namespace: 'team',
+      uid: 'uid-1',
+      resourceVersion: '10',
+      creationTimestamp: '2026-01-02T11:00:00Z',
+      labels: { 'workflows.argoproj.io/workflow': 'wf', ...parts.labels },
+      annotations: {
+        'workflows.argoproj.io/node-id': 'wf-1',
+        'stepmemo.io/key': 'k',
+        'stepmemo.io/cache': 'c',
+        ...parts.annotations,
+      },
+      ...(parts.isBeingDeleted === true && { deletionTimestamp: '2026-01-02T11:59:00Z' }),
+      ownerReferences: [
+        { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', name: 'wf', uid: 'wf-uid', controller: true },
+      ],
+    },
+    spec: {
+      schedulingGates: gates.map((name) => ({ name })),
+      initContainers: [
+        {
+          name: 'init',
+          image: `argoexec:${version}`,
+          env: [...env, { name: 'ARGO_TEMPLATE', value: JSON.stringify(TEMPLATE) }],
+        },
+      ],
+      containers: names.map((name) => ({ name, image: name === 'wait' ? `argoexec:${version}` : 'none', env })),
+    },
+    ...(parts.hasStatus !== false && {
+      status: {
+        phase,
+        ...(parts.reason !== undefined && { reason: parts.reason }),
+        containerStatuses: Object.entries(states).flatMap(([name, state]) =>
+          state === 'unknown' ? [] : [{ name, state: stateOf(state, endedAt) }],
+        ),
+      },
+    }),
+  };
+}
+
+function stateOf(state: Exclude<State, 'unknown'>, endedAt: string): object {
+  if (state === 'running') return { running: {} };
+  if ('waiting' in state) return { waiting: { reason: state.waiting } };
+  return { terminated: { exitCode: state.exitCode, finishedAt: endedAt } };
+}
+
+export function podOf(parts: PodParts = {}): StepPod {
+  const pod = readStepPod(podObject(parts));
+  if (pod === undefined) throw new Error('the test made a pod that cannot be read');
+  return pod;
+}
+
+export const WELL_ENDED = { wait: { exitCode: 0 }, main: { exitCode: 0 } } as const;
+
+/** A miss of ours with the sidecar, ended well five seconds ago. */
+export function endedPod(parts: PodParts = {}): StepPod {
+  return podOf({
+    phase: 'Succeeded',
+    states: { ...WELL_ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } },
+    secondsSinceEnd: 5,
+    ...parts,
+    annotations: { 'stepmemo.io/decision': 'miss', ...parts.annotations },
+  });
+}
+
+export const STEP: Step = {
+  namespace: 'team',
+  podName: 'wf-work-1',
+  workflowName: 'wf',
+  workflowUid: 'wf-uid',
+  nodeId: 'wf-1',
+  nodeName: 'wf.work',
+  template: { state: 'inline', template: TEMPLATE, kind: 'container' },
+  needsResult: false,
+  hasMain: true,
+};
+
+export const MEMOIZATION = { key: 'k', cache: 'c', isRefresh: false } as const;
+
+export const ENTRY: Entry = {
+  nodeID: 'earlier',
+  outputs: { parameters: [{ name: 'text', value: 'cached' }], exitCode: '0' },
+  creationTimestamp: '2026-01-02T11:30:00Z',
+  lastHitTimestamp: '2026-01-02T11:30:00Z',
+};
+
+export const HIT: Extract<PodDecision, { decision: 'hit' }> = {
+  decision: 'hit',
+  reason: 'fresh-entry',
+  message: 'key "k" in cache c',
+  step: STEP,
+  memoization: MEMOIZATION,
+  entry: ENTRY,
+};
+
+export const MISS: PodDecision = {
+  decision: 'miss',
+  reason: 'no-entry',
+  message: 'no entry for key "k"',
+  step: STEP,
+  memoization: MEMOIZATION,
+  capture: 'server',
+};
+
+export const SKIP: PodDecision = { decision: 'skip', reason: 'daemon', message: 'the template is a daemon' };
+
+/** A task result of the pod's node: made for `markedFor`, or by the executor. */
+export function resultOf(options: { markedFor?: string; isComplete?: boolean; value?: string } = {}): TaskResult {
+  const { markedFor, isComplete = true, value = 'told' } = options;
+  const result = readTaskResult({
+    metadata: {
+      name: 'wf-1',
+      namespace: 'team',
+      uid: 'result-uid',
+      resourceVersion: '5',
+      labels: {
+        'workflows.argoproj.io/workflow': 'wf',
+        'workflows.argoproj.io/report-outputs-completed': String(isComplete),
+      },
+      ...(markedFor !== undefined && { annotations: { [RESULT_POD_UID_ANNOTATION]: markedFor } }),
+      ownerReferences: [{ apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', name: 'wf', uid: 'wf-uid' }],
+    },
+    outputs: { parameters: [{ name: 'text', value }] },
+  });
+  if (result === undefined) throw new Error('the test made a result that cannot be read');
+  return result;
+}
+
+export function planOf(overrides: Partial<Extract<CapturePlan, { ok: true }>> = {}): CapturePlan {
+  if (STEP.template.state !== 'inline') throw new Error('unreachable');
+  return {
+    ok: true,
+    step: STEP,
+    template: STEP.template,
+    memoization: MEMOIZATION,
+    way: 'sidecar',
+    version: { text: '4.0.5', from: [4, 0, 5], to: [4, 0, 5] },
+    ...overrides,
+  };
+}
+
+/** Facts of a leader that knows its cluster; of a pod that a test gives. */
+export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFacts {
+  return {
+    pod,
+    nowMs: NOW_MS,
+    isLeader: true,
+    isViewSynced: true,
+    arePoliciesInstalled: true,
+    failures: undefined,
+    isGone: false,
+    hasLeftWatch: false,
+    version: versionOf(pod.object),
+    resultMadeAtMs: undefined,
+    held: undefined,
+    watchedResult: undefined,
+    isSettled: false,
+    ...overrides,
+  };
+}
