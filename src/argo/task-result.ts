@@ -127,7 +127,8 @@ export function buildTaskResultPatch(
   put('/metadata/annotations', existing.annotations, annotations);
   // A pod as owner (up to 3.5.1) would take the result along when it goes.
   put('/metadata/ownerReferences', existing.ownerReferences, [ownerOf(step)]);
-  if (outputs !== undefined) put('/outputs', existing.outputs, outputs);
+  // As JSON has it: members without a value are none.
+  if (outputs !== undefined) put('/outputs', existing.outputs, JSON.parse(JSON.stringify(outputs)));
   else if (existing.outputs !== undefined) changes.push({ op: 'remove', path: '/outputs' });
   for (const member of existing.leftovers) changes.push({ op: 'remove', path: pointer(member) });
   if (changes.length === 0) return [];

@@ -30,6 +30,13 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   let isStopped = false;
   let onIdle: (() => void) | undefined;
 
+  const report = (key: string, error: unknown): void => {
+    try {
+      options.onError(key, error);
+    } catch {
+      // There is nobody left to tell, and the other keys must not suffer.
+    }
+  };
   const pump = (): void => {
     for (const key of waiting) {
       if (active.size >= options.concurrency) return;
@@ -42,7 +49,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     try {
       await options.process(key);
     } catch (error) {
-      options.onError(key, error);
+      report(key, error);
     }
     active.delete(key);
     if (again.delete(key) && !isStopped) waiting.add(key);

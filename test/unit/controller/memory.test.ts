@@ -1,0 +1,228 @@
+import { describe, expect, test } from 'vitest';
+import { PodTable } from '../../../src/controller/pod-table.ts';
+import { createConfigMapReader } from '../../../src/controller/read-config-map.ts';
+import { ResultTable } from '../../../src/controller/result-table.ts';
+import { keepStepPod } from '../../../src/controller/step-pod.ts';
+import { createWorkQueue } from '../../../src/controller/work-queue.ts';
+import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/core/names.ts';
+import type { KubeObject, KubeResult } from '../../../src/kube/types.ts';
+import { NOW_MS, podObject, podOf, resultOf } from './facts.ts';
+
+/** A promise that is settled from outside. */
+const gate = <T = void>() => Promise.withResolvers<T>();
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('the work queue', () => {
+  test('works on one key once at a time, and again if it was added meanwhile', async () => {
+    const first = gate();
+    const seen: string[] = [];
+    const queue = createWorkQueue({
+      concurrency: 4,
+      process: async (key) => {
+        seen.push(key);
+        if (seen.length === 1) await first.promise;
+      },
+      onError: () => {},
+    });
+    queue.add('a');
+    queue.add('a');
+    queue.add('a');
+    await turn();
+    expect(seen).toEqual(['a']);
+    first.resolve();
+    await turn();
+    expect(seen).toEqual(['a', 'a']);
+    await queue.stop();
+  });
+
+  test('works on no more keys at a time than it may', async () => {
+    const hold = gate();
+    let most = 0;
+    let now = 0;
+    const done: string[] = [];
+    const queue = createWorkQueue({
+      concurrency: 3,
+      process: async (key) => {
+        now += 1;
+        most = Math.max(most, now);
+        await hold.promise;
+        now -= 1;
+        done.push(key);
+      },
+      onError: () => {},
+    });
+    for (let index = 0; index < 10; index += 1) queue.add(String(index));
+    await turn();
+    expect(queue.size).toBe(10);
+    hold.resolve();
+    for (let index = 0; index < 10; index += 1) await turn();
+    expect(most).toBe(3);
+    expect(done).toHaveLength(10);
+  });
+
+  test('goes on after an error, even one of the handler', async () => {
+    const seen: string[] = [];
+    const queue = createWorkQueue({
+      concurrency: 1,
+      process: async (key) => {
+        seen.push(key);
+        throw new Error(key);
+      },
+      onError: () => {
+        throw new Error('the handler');
+      },
+    });
+    queue.add('a');
+    queue.add('b');
+    await turn();
+    await turn();
+    expect(seen).toEqual(['a', 'b']);
+  });
+
+  test('keeps the earliest of several times', async () => {
+    const seen = gate<string>();
+    const queue = createWorkQueue({ concurrency: 1, process: async (key) => seen.resolve(key), onError: () => {} });
+    queue.addAfter('a', 60_000);
+    queue.addAfter('a', 1);
+    queue.addAfter('a', 60_000);
+    expect(await seen.promise).toBe('a');
+    await queue.stop();
+  });
+
+  test('ends what is under way before it stops, and takes no more', async () => {
+    const hold = gate();
+    const seen: string[] = [];
+    const queue = createWorkQueue({
+      concurrency: 1,
+      process: async (key) => {
+        await hold.promise;
+        seen.push(key);
+      },
+      onError: () => {},
+    });
+    queue.add('a');
+    queue.add('waits');
+    const stopped = queue.stop();
+    queue.add('late');
+    hold.resolve();
+    await stopped;
+    expect(seen).toEqual(['a']);
+  });
+});
+
+describe('the pods that are remembered', () => {
+  test('never fall back to an earlier state', () => {
+    const table = new PodTable();
+    const [old, young] = [podOf(), { ...podOf({ phase: 'Succeeded' }), resourceVersion: '9999999' }];
+    table.see(young, NOW_MS);
+    table.see(old, NOW_MS);
+    table.leave(old, NOW_MS);
+    expect(table.get('uid-1')?.pod.phase).toBe('Succeeded');
+  });
+
+  test('are found by their node, the latest one', () => {
+    const table = new PodTable();
+    table.see(podOf(), NOW_MS);
+    table.see({ ...podOf(), uid: 'uid-2' }, NOW_MS);
+    expect(table.uidOfNode('team', 'wf-1')).toBe('uid-2');
+    table.leave(podOf(), NOW_MS);
+    table.prune(NOW_MS + 120_000);
+    expect(table.get('uid-1')).toBeUndefined();
+    expect(table.uidOfNode('team', 'wf-1')).toBe('uid-2');
+  });
+
+  test('are forgotten a while after they left, unless outputs are held', () => {
+    const table = new PodTable();
+    const held = { captured: { parameters: [] }, digest: 'd', sizeBytes: 7 };
+    const record = table.see(podOf(), NOW_MS);
+    record.held = held;
+    table.leave(podOf(), NOW_MS);
+    table.prune(NOW_MS + 120_000);
+    expect(table.get('uid-1')).toBe(record);
+    expect([table.heldBytes(), table.heldBytes('team'), table.heldBytes('other')]).toEqual([7, 7, 0]);
+    record.held = undefined;
+    table.prune(NOW_MS + 119_999);
+    expect(table.get('uid-1')).toBe(record);
+    table.prune(NOW_MS + 120_000);
+    expect(table.get('uid-1')).toBeUndefined();
+  });
+
+  test('are those that stepmemo has to do with, without what nobody reads', () => {
+    const bare = podObject({ annotations: {} });
+    expect(keepStepPod(bare)).toBeUndefined();
+    expect(keepStepPod({ kind: 'Pod', metadata: { name: 'x' } })).toBeUndefined();
+    expect(keepStepPod(podObject({ gates: [HIT_GATE] }))).toBeDefined();
+    expect(keepStepPod(podObject({ states: { main: 'running', [CAPTURE_CONTAINER]: 'running' } }))).toBeDefined();
+    const spec = { ...(podObject().spec as object), tolerations: [{}], affinity: {} };
+    const kept = keepStepPod({ ...podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }), spec });
+    expect(kept?.object.spec).not.toHaveProperty('tolerations');
+    expect(kept?.object.spec).toHaveProperty('initContainers');
+  });
+});
+
+describe('the task results that are remembered', () => {
+  test('stay for a while after Argo deleted them', () => {
+    const table = new ResultTable();
+    table.see(resultOf());
+    table.leave(resultOf(), NOW_MS);
+    expect(table.get('team', 'wf-1')).toBeDefined();
+    table.prune(NOW_MS + 119_999);
+    expect(table.get('team', 'wf-1')).toBeDefined();
+    table.prune(NOW_MS + 120_000);
+    expect(table.get('team', 'wf-1')).toBeUndefined();
+  });
+
+  test('are not those of our own making, once they are gone or taken away', () => {
+    const table = new ResultTable();
+    const ours = resultOf({ markedFor: 'uid-1' });
+    table.see(ours);
+    expect(table.get('team', 'wf-1')).toBe(ours);
+    table.takeAway(ours);
+    expect(table.get('team', 'wf-1')).toBeUndefined();
+    table.leave(ours, NOW_MS);
+    expect(table.get('team', 'wf-1')).toBeUndefined();
+    expect(table.live()).toEqual([]);
+  });
+
+  test('are not taken for those of a new pod of the node', () => {
+    const table = new ResultTable();
+    table.see(resultOf());
+    table.leave(resultOf(), NOW_MS);
+    table.forgetDeleted('team', 'wf-1');
+    expect(table.get('team', 'wf-1')).toBeUndefined();
+  });
+});
+
+describe('reads of one ConfigMap', () => {
+  test('that are asked for while one is under way share the next', async () => {
+    const answers: PromiseWithResolvers<KubeResult<KubeObject>>[] = [];
+    const read = createConfigMapReader({
+      get: () => {
+        const answer = gate<KubeResult<KubeObject>>();
+        answers.push(answer);
+        return answer.promise;
+      },
+    });
+    const value = (name: string) => ({ ok: true as const, value: { metadata: { name } } });
+    const first = read('ns', 'a');
+    const [second, third] = [read('ns', 'a'), read('ns', 'a')];
+    const other = read('ns', 'b');
+    expect(answers).toHaveLength(2);
+    answers[0]?.resolve(value('one'));
+    expect(await first).toEqual(value('one'));
+    await turn();
+    expect(answers).toHaveLength(3);
+    const fourth = read('ns', 'a');
+    answers[2]?.resolve(value('two'));
+    expect(await second).toEqual(value('two'));
+    expect(await third).toEqual(value('two'));
+    await turn();
+    answers[3]?.resolve(value('three'));
+    expect(await fourth).toEqual(value('three'));
+    answers[1]?.resolve(value('b'));
+    await other;
+    await turn();
+    void read('ns', 'a');
+    expect(answers).toHaveLength(5);
+  });
+});
