@@ -76,7 +76,6 @@ describe.each([
   ['with cert-manager', join(MANIFESTS, 'overlays/cert-manager')],
   ['with one replica', join(MANIFESTS, 'overlays/single-replica')],
   ['with own certificates', join(MANIFESTS, 'overlays/own-certificates')],
-  ['with certificates of one'"'"'s own', join(MANIFESTS, 'overlays/own-certificates')],
 ])('the manifests %s', (_, folder) => {
   test('hold settings that the server takes', async () => {
     const settings = settingsIn(await render(folder));
