@@ -3,6 +3,7 @@
 # CRDs, roles, the controller's Deployment). Another version that is there goes first, with its workflows.
 #   argo.sh VERSION     4.0.5, 3.7.15, 3.4.17
 #   argo.sh none        removes it
+#   argo.sh --into KUBECONFIG VERSION   into another cluster, which has no Argo Workflows and pulls its images itself
 # What differs from the shipped manifests: no argo-server (nothing here uses its UI or API), an artifact
 # repository, and DEFAULT_REQUEUE_TIME (ARGO_REQUEUE, 1s; "default" leaves it as shipped, 10 s).
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -43,8 +44,9 @@ resources:
 images:
 - {name: quay.io/argoproj/workflow-controller, newTag: v$1}
 patches:
-- path: configmap.yaml
 Y
+  # The test store is in our own cluster alone.
+  [ -n "$INTO" ] || echo "- path: configmap.yaml" >>"$STATE/kustomization.yaml"
   [ "$requeue" = default ] || cat >>"$STATE/kustomization.yaml" <<Y
 - target: {kind: Deployment, name: workflow-controller}
   patch: '[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "DEFAULT_REQUEUE_TIME", "value": "$requeue"}}]'
@@ -81,14 +83,14 @@ uninstall() {
 
 install_version() {
   local v=$1
-  "$CLUSTER_DIR/build.sh" argo "$v"
+  if [ -n "$INTO" ]; then "$CLUSTER_DIR/build.sh" argo-manifests "$v"; else "$CLUSTER_DIR/build.sh" argo "$v"; fi
   [ "$(installed_version || echo "$v")" = "$v" ] || uninstall
   mkdir -p "$STATE"
   if [ ! -e "$STATE/version" ]; then
     crds create "$v"
     echo "$v" >"$STATE/version"
   fi
-  argo_images "$v"
+  [ -n "$INTO" ] || argo_images "$v"
   crds wait "$v" --for=condition=Established --timeout=60s
   kubectl get namespace argo >/dev/null 2>&1 || kubectl create namespace argo >/dev/null
   render "$v" >"$STATE/rendered.yaml"
@@ -105,10 +107,33 @@ leading() {
   [ -n "$holder" ] && kubectl get pod -n argo "$holder" >/dev/null
 }
 
-[ $# = 1 ] || {
-  usage
-  exit 2
+# install_into KUBECONFIG VERSION: nothing of an instance of ours is used.
+install_into() {
+  INTO=$(realpath "$1")
+  STATE=$(mktemp -d)
+  trap 'rm -rf "$STATE"' EXIT
+  export KUBECONFIG=$INTO
+  "$CLUSTER_DIR/build.sh" kubectl
+  kubectl() { "$(artifact kubectl)" "$@"; }
+  ! kubectl get crd workflows.argoproj.io >/dev/null 2>&1 || die "Argo Workflows is already there"
+  install_version "$2"
 }
+
+INTO=
+case ${1:-} in
+  --into)
+    [ $# = 3 ] || {
+      usage
+      exit 2
+    }
+    install_into "$2" "${3#v}"
+    exit
+    ;;
+  '' | -*)
+    usage
+    exit 2
+    ;;
+esac
 need_root
 [ "$(cat "$RUN/mode" 2>/dev/null)" = full ] || die "no full cluster at $RUN"
 case $1 in

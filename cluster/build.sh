@@ -5,12 +5,18 @@
 #   build.sh controllers           and kube-controller-manager
 #   build.sh node                  and all that a node needs: kubelet, CoreDNS, the S3 store ...
 #   build.sh argo VERSION          workflow-controller and argoexec (4.0.5, 3.7.15, 3.4.17)
+#   build.sh argo-manifests VERSION, kubectl    these alone
 #   build.sh nodejs                the Node.js binary for the image
 # Several can be named at once.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 HEARTBEAT_SECONDS=30
 export CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false'
+
+argo_version() { # VERSION: prints it when it is pinned
+  [ -e "$MODULES/argo-$1/go.mod" ] || die "Argo Workflows '$1' is not pinned here; one of: $ARGO_VERSIONS"
+  echo "$1"
+}
 
 want=() # names of artifacts, in the order in which they are built
 while [ $# -gt 0 ]; do
@@ -19,10 +25,15 @@ while [ $# -gt 0 ]; do
     controllers) want+=(etcd kube-apiserver kubectl kube-controller-manager) ;;
     node) want+=(etcd "${KUBERNETES[@]}" coredns gofakes3) ;;
     argo)
-      [ -e "$MODULES/argo-${2:-}/go.mod" ] || die "Argo Workflows '${2:-}' is not pinned here; one of: $ARGO_VERSIONS"
-      want+=("argoexec-$2" "workflow-controller-$2" "argo-manifests-$2")
+      version=$(argo_version "${2:-}")
+      want+=("argoexec-$version" "workflow-controller-$version" "argo-manifests-$version")
       shift
       ;;
+    argo-manifests)
+      want+=("argo-manifests-$(argo_version "${2:-}")")
+      shift
+      ;;
+    kubectl) want+=(kubectl) ;;
     nodejs) want+=("nodejs-$NODE_VERSION") ;;
     *)
       usage
