@@ -277,8 +277,9 @@ describe('what the API server sends', () => {
     const before = server.seen.length;
     const answer = await kube.request(method, path, body, contentType);
     expect(answer.body.message ?? answer.status).toBe(method === 'POST' ? 201 : 200);
-    const seen = server.seen.slice(before);
-    return { isSent: answer.warnings.includes('seen'), path: seen[0]?.path };
+    // The validating webhooks have tests of their own.
+    const seen = server.seen.slice(before).filter(({ path }) => path.startsWith('/mutate/'));
+    return { isSent: seen.length > 0, path: seen[0]?.path };
   }
 
   test('step pods of an enabled namespace', async () => {
