@@ -7,15 +7,15 @@ import { readSettings } from './settings.ts';
 
 const startedMs = Date.now();
 
-/** One line of JSON on standard error, all that this program ever writes. A log that cannot be written is no reason to stay. */
-function finish(outcome: string, detail: Readonly<Record<string, unknown>>): never {
+/** One line of JSON on standard error, where all that this program ever writes goes. What cannot be written is let go. */
+function log(message: string, detail: Readonly<Record<string, unknown>>): void {
   try {
-    const time = new Date().toISOString();
-    writeSync(
-      2,
-      `${JSON.stringify({ level: 'info', time, msg: 'capture', outcome, ranMs: Date.now() - startedMs, ...detail })}\n`,
-    );
+    writeSync(2, `${JSON.stringify({ level: 'info', time: new Date().toISOString(), msg: message, ...detail })}\n`);
   } catch {}
+}
+
+function finish(outcome: string, detail: Readonly<Record<string, unknown>>): never {
+  log('capture', { outcome, ranMs: Date.now() - startedMs, ...detail });
   process.exit(0);
 }
 
@@ -30,5 +30,6 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal
 
 const reading = readSettings(process.env, process.argv.slice(2));
 if (!reading.ok) finish('misconfigured', { message: reading.message });
+log('waiting for the step to end', {});
 const { outcome, detail } = await run(reading.settings, terminate.signal);
 finish(outcome, detail);

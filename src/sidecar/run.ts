@@ -4,11 +4,6 @@ import { createCaptureClient, pause, type SendResult } from './send.ts';
 import type { SidecarSettings } from './settings.ts';
 import { type MainsEnd, waitForMains } from './wait-for-mains.ts';
 
-/**
- * The step's end is held up no longer than this after the exit code appeared. Argo's own `wait` looks once a second, so
- * the pod seldom waits for this program at all.
- */
-export const DEADLINE_MS = 250;
 /** Escaped as JSON, the outputs can be longer than they are. */
 const BODY_LIMIT_BYTES = 2 * 1024 * 1024;
 
@@ -40,7 +35,7 @@ export async function run(settings: SidecarSettings, terminate: AbortSignal): Pr
   if (token === undefined) return { outcome: 'not-sent', detail: { ...read, message: 'there is no token' } };
 
   const abort = new AbortController();
-  const leftMs = DEADLINE_MS - waited.sinceMs - (performance.now() - startedMs);
+  const leftMs = settings.deadlineMs - waited.sinceMs - (performance.now() - startedMs);
   const sent = await Promise.race([
     client.send({ token, body }, abort.signal),
     pause(Math.max(0, leftMs)).then(() => 'deadline' as const),

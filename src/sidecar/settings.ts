@@ -5,7 +5,13 @@ import {
   SIDECAR_TOKEN_FILE,
 } from '../patch/sidecar-command.ts';
 
-/** All that the program is told. The directories can be given as arguments, to try it outside a pod. */
+/**
+ * A quarter of a second. Argo's own `wait` looks for the exit code once a second, so the pod seldom waits for this program
+ * at all.
+ */
+const DEADLINE_MS = 250;
+
+/** All that the program is told. What has a default here can be given as an argument, to try the program outside a pod. */
 export interface SidecarSettings {
   /** Argo's shared directory. */
   readonly root: string;
@@ -15,13 +21,15 @@ export interface SidecarSettings {
   /** PEM, the only certificate authorities that are trusted. */
   readonly ca: string;
   readonly needsResult: boolean;
+  /** How long the step's end may be held up, from the exit code's appearance on. */
+  readonly deadlineMs: number;
 }
 
 export type SettingsReading =
   | { readonly ok: true; readonly settings: SidecarSettings }
   | { readonly ok: false; readonly message: string };
 
-/** `args` are `--root=…`, `--mounts=…` and `--token=…`, each with its place in a pod as the default. */
+/** `args` are `--root=…`, `--mounts=…`, `--token=…` and `--deadline-ms=…`. */
 export function readSettings(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
@@ -42,6 +50,7 @@ export function readSettings(
       url,
       ca,
       needsResult: env[SIDECAR_ENV.needsResult] === 'true',
+      deadlineMs: Number(argument('deadline-ms', String(DEADLINE_MS))),
     },
   };
 }

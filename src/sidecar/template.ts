@@ -45,7 +45,10 @@ export function readSidecarTemplate(text: string): SidecarTemplate | 'no-json' |
 function readMains(template: Json): string[] {
   const set = asObject(template.containerSet);
   if (!set) return ['main'];
-  return asArray(set.containers).map((container) => String(asObject(container)?.name));
+  return asArray(set.containers).map((container) => {
+    const name = asObject(container)?.name;
+    return typeof name === 'string' ? name : '';
+  });
 }
 
 /** Mounts that the template itself declares (workflow_types.go:GetVolumeMounts). */
