@@ -160,10 +160,13 @@ function changeOf(value: unknown, back: boolean): Change {
       notes: changes.flatMap(({ notes }) => notes),
     };
   }
-  if (!isObject(value) || !isWorkflowKind(value.kind) || !String(value.apiVersion).startsWith('argoproj.io/')) {
-    return { name: 'the document', patch: [], notes: [] };
-  }
+  if (!isWorkflowObject(value)) return { name: 'the document', patch: [], notes: [] };
   return back ? changeBack(value) : changeForth(value);
+}
+
+function isWorkflowObject(value: unknown): value is Unknowns {
+  if (!isObject(value) || !isWorkflowKind(value.kind)) return false;
+  return typeof value.apiVersion === 'string' && value.apiVersion.startsWith('argoproj.io/');
 }
 
 function prefixed(change: Change, index: number): Change {
@@ -193,5 +196,6 @@ function changeBack(object: Unknowns): Change {
 
 function describe(object: Unknowns): string {
   const metadata = isObject(object.metadata) ? object.metadata : {};
-  return `${String(object.kind)} ${String(metadata.name ?? metadata.generateName ?? '')}`.trim();
+  const name = metadata.name ?? metadata.generateName;
+  return typeof name === 'string' ? `${object.kind} ${name}` : `${object.kind}`;
 }

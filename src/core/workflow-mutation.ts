@@ -86,7 +86,10 @@ interface Obstacle {
 function findObstacle(input: WorkflowInput): Obstacle | undefined {
   const { kind, apiVersion } = input.object;
   if (!isWorkflowKind(kind) || typeof apiVersion !== 'string' || !apiVersion.startsWith('argoproj.io/')) {
-    return { reason: 'unsupported-kind', message: `Objects of kind ${String(kind)} are not changed.` };
+    return {
+      reason: 'unsupported-kind',
+      message: `Objects of kind ${typeof kind === 'string' ? kind : typeof kind} are not changed.`,
+    };
   }
   return findOperationObstacle(input, kind) ?? findOptInObstacle(input, kind);
 }

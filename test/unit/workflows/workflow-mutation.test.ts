@@ -393,6 +393,11 @@ describe('judgeWorkflow', () => {
       { object: { ...cluster, metadata: {} }, operation: 'CREATE' },
       'namespace-not-enabled',
     ],
+    [
+      'a kind that is no text',
+      { object: { ...object, kind: { toString: 1 } }, operation: 'CREATE' },
+      'unsupported-kind',
+    ],
     ['another kind', { object: { ...object, kind: 'Pod' }, operation: 'CREATE' }, 'unsupported-kind'],
     ['a kind of another group', { object: { ...object, apiVersion: 'x/v1' }, operation: 'CREATE' }, 'unsupported-kind'],
     ['an object without memoize', { object: withTemplates(body), operation: 'CREATE' }, 'nothing-to-move'],

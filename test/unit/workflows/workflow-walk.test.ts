@@ -116,6 +116,7 @@ describe('walkWorkflow', () => {
 
   it.each([
     [{}, 'kind undefined has no templates'],
+    [{ kind: { toString: 1 }, spec: {} }, 'kind object has no templates'],
     [{ kind: 'Pod', spec: {} }, 'kind Pod has no templates'],
     [{ kind: 'Workflow' }, 'spec is not an object'],
     [{ kind: 'CronWorkflow', spec: { workflowSpec: [] } }, 'spec.workflowSpec is not an object'],
