@@ -5,7 +5,11 @@ import type { KubeObject } from '../kube/types.ts';
 /** What a ConfigMap may hold: bytes of all values, keys not counted (pkg/apis/core/validation:ValidateConfigMap). */
 export const CONFIG_MAP_LIMIT_BYTES = 1024 * 1024;
 
-const dataSchema = z.record(z.string(), z.string());
+/** The object itself, not a copy: z.record leaves a key `__proto__` out, which a ConfigMap may well have. */
+const dataSchema = z.custom<Readonly<Record<string, string>>>(
+  (value) =>
+    typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
+);
 
 /** The two maps of a ConfigMap; undefined where the API server left an empty one out. */
 export interface ConfigMapContent {

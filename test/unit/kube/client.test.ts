@@ -227,12 +227,10 @@ describe('credentials', () => {
       if (request.headers.authorization === 'Bearer new') json(response, 200, {});
       else json(response, 401, status(401, 'Unauthorized', 'Unauthorized'));
     };
+    expect(await rotating.get(CONFIG_MAP)).toMatchObject({ status: 401 });
+    writeFileSync(tokenFile, 'new');
     // Not at every call: a server that refuses everything must not have us read files without end.
-    const rotated = async () => {
-      writeFileSync(tokenFile, 'new');
-      return (await rotating.get(CONFIG_MAP)).ok;
-    };
-    await expect.poll(rotated, { timeout: 5_000 }).toBe(true);
+    await expect.poll(async () => (await rotating.get(CONFIG_MAP)).ok, { timeout: 5_000 }).toBe(true);
     rotating.close();
   });
 

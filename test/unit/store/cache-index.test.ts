@@ -85,14 +85,17 @@ describe('createCacheIndex', () => {
 
   it('finds whatever was written', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 300 }), (key) => {
-        const index = createCacheIndex();
-        const meta = { podUid: 'u', workflow: 'w', capture: 'sidecar' } as const;
-        const plan = planWrite({ namespace: 'team', cache: 'c', key, entry: entry(), meta }, undefined, new Date());
-        if (plan.plan !== 'create') throw new Error(plan.plan);
-        index.upsert(plan.body);
-        expect(index.lookUp('team', 'c', key)).toEqual({ found: 'entry', entry: entry() });
-      }),
+      fc.property(
+        fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 300 }), fc.constant('__proto__')),
+        (key) => {
+          const index = createCacheIndex();
+          const meta = { podUid: 'u', workflow: 'w', capture: 'sidecar' } as const;
+          const plan = planWrite({ namespace: 'team', cache: 'c', key, entry: entry(), meta }, undefined, new Date());
+          if (plan.plan !== 'create') throw new Error(plan.plan);
+          index.upsert(plan.body);
+          expect(index.lookUp('team', 'c', key)).toEqual({ found: 'entry', entry: entry() });
+        },
+      ),
     );
   });
 

@@ -53,7 +53,7 @@ function carriedOut(plan: WritePlan, current: KubeObject | undefined): KubeObjec
 
 const withoutEmpty = (map: Record<string, string>) => (Object.keys(map).length > 0 ? map : undefined);
 
-/** Keys of every sort: plain ones, such as no ConfigMap can hold, and names that every object has. */
+/** Keys of every sort: plain ones, such as no ConfigMap can hold, and names that every object has (but `__proto__`: jsonpatch cannot set it). */
 const anyKey = fc.oneof(
   fc.stringMatching(/^[-._a-zA-Z0-9]{1,253}$/),
   fc.string({ unit: 'binary', minLength: 1, maxLength: 400 }),

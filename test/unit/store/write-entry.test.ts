@@ -27,13 +27,22 @@ function entryOf(value: string, creationTimestamp = '2026-03-01T11:59:00Z'): Ent
   };
 }
 
-function write(key: string, value = 'v', cache = 'results') {
+function write(key: string, value = 'v', cache = 'results', by: Parameters<typeof writeEntry>[0] = kube) {
   const meta = { podUid: 'uid', workflow: 'wf', capture: 'sidecar' } as const;
   return writeEntry(
-    kube,
+    by,
     { namespace: 'team', cache, key, entry: entryOf(value), meta },
     { sleep: async (ms) => void waits.push(ms), random: () => 0 },
   );
+}
+
+/** The same API server for another process, which knows nothing of the first one's writes. */
+function otherProcess(): Parameters<typeof writeEntry>[0] {
+  return {
+    get: (path) => kube.get(path),
+    create: (path, body) => kube.create(path, body),
+    patch: (path, patch) => kube.patch(path, patch),
+  };
 }
 
 const stored = (name = 'results') => kube.peek(RESOURCES.configMaps, 'team', name);
@@ -75,7 +84,7 @@ describe('writeEntry', () => {
   });
 
   it('loses no entry when two writers make the same cache', async () => {
-    expect(await Promise.all([write('a'), write('b')])).toEqual([
+    expect(await Promise.all([write('a'), write('b', 'v', 'results', otherProcess())])).toEqual([
       { ok: true, outcome: 'written' },
       { ok: true, outcome: 'written' },
     ]);
@@ -85,8 +94,27 @@ describe('writeEntry', () => {
   it('loses no entry when many writers fill an empty cache', async () => {
     put({ labels: LABELS });
     const keys = Array.from({ length: 5 }, (_, number) => `k${number}`);
-    for (const outcome of await Promise.all(keys.map((key) => write(key)))) expect(outcome.ok).toBe(true);
+    const outcomes = await Promise.all(keys.map((key) => write(key, 'v', 'results', otherProcess())));
+    expect(outcomes.map(({ ok }) => ok)).toEqual(keys.map(() => true));
     expect(Object.keys(data()).sort()).toEqual(keys);
+    expect(waits).not.toEqual([]);
+  });
+
+  it('writes to one cache in turn, and to others meanwhile', async () => {
+    let current = 0;
+    const most = new Map<string, number>();
+    kube.before = async ({ name }) => {
+      current += 1;
+      most.set(name, Math.max(most.get(name) ?? 0, current));
+      await new Promise((resolve) => setImmediate(resolve));
+      current -= 1;
+      return undefined;
+    };
+    const outcomes = await Promise.all(['a', 'b', 'c', 'd'].map((key) => write(key)));
+    expect(outcomes.every(({ ok }) => ok)).toBe(true);
+    expect({ most: most.get('results'), waits }).toEqual({ most: 1, waits: [] });
+    await Promise.all(['x', 'y', 'z'].map((cache) => write('a', 'v', cache)));
+    expect(Math.max(...most.values())).toBe(3);
   });
 
   it('keeps what Argo wrote meanwhile by updating the whole ConfigMap', async () => {
