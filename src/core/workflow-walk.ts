@@ -122,7 +122,7 @@ export function walkWorkflow(object: Unknowns): WorkflowWalkResult {
     const kind = typeof object.kind === 'string' ? object.kind : typeof object.kind;
     return { ok: false, detail: `kind ${kind} has no templates` };
   }
-  const parts = kind === 'CronWorkflow' ? ['spec', 'workflowSpec'] : ['spec'];
+  const parts = object.kind === 'CronWorkflow' ? ['spec', 'workflowSpec'] : ['spec'];
   const place = placeIn({ pointer: '', path: '' }, ...parts);
   let spec: unknown = object;
   for (const part of parts) spec = isObject(spec) ? spec[part] : undefined;
