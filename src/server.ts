@@ -2,9 +2,12 @@ import { createServer as createPlainServer, type Server as PlainServer } from 'n
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { hostname } from 'node:os';
 import { createAdmissionApp } from './admission/app.ts';
+import { createArgoVersionSource } from './admission/argo-version-source.ts';
 import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
+import { createValidateConfigMaps } from './admission/validate-configmaps.ts';
+import { createValidateWorkflows } from './admission/validate-workflows.ts';
 import { createCaptureApp } from './capture/endpoint.ts';
 import { createCaptureServer } from './capture/server.ts';
 import type { Config } from './config.ts';
@@ -34,13 +37,23 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   const controller = startController({ kube, view, config, log, metrics, recordEvent });
   const settings = (): DecisionSettings => decisionSettings(config, certificates.caBundle());
 
+  const argoVersion = createArgoVersionSource({
+    kube,
+    controllerNamespace: config.controllerNamespace,
+    setting: config.policy.argoVersion,
+    log,
+  });
   const admission = createAdmissionApp({
     handlers: {
       '/mutate/pods': createMutatePods({ view, settings, recordEvent }),
       '/mutate/workflows': createMutateWorkflows(view),
+      '/validate/workflows': createValidateWorkflows({ view, kube, argoVersion, config }),
+      '/validate/configmaps': createValidateConfigMaps(config),
     },
     bodyLimitBytes: config.bodyLimitBytes,
     deadlineMs: config.admissionDeadlineMs,
+    // Its lookups end by themselves; what it found without them must still be said.
+    deadlinesMs: { '/validate/workflows': config.policy.lookupDeadlineMs + config.admissionDeadlineMs },
     log,
     metrics,
   });

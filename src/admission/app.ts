@@ -17,6 +17,8 @@ export interface AdmissionAppOptions {
   readonly handlers: Readonly<Record<string, AdmissionHandler>>;
   readonly bodyLimitBytes: number;
   readonly deadlineMs: number;
+  /** Deadlines of single paths, where a handler asks the cluster. */
+  readonly deadlinesMs?: Readonly<Record<string, number>>;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -59,8 +61,9 @@ async function decide(
   path: string,
   handler: AdmissionHandler,
   request: AdmissionRequest,
-  { deadlineMs, log }: AdmissionAppOptions,
+  { deadlineMs: commonDeadlineMs, deadlinesMs = {}, log }: AdmissionAppOptions,
 ): Promise<AdmissionAnswer> {
+  const deadlineMs = deadlinesMs[path] ?? commonDeadlineMs;
   try {
     const answer = await withDeadline(() => handler(request), deadlineMs);
     return answer ?? letPass(request.uid, 'deadline-exceeded', `no decision within ${deadlineMs} ms`);

@@ -1,0 +1,99 @@
+import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../argo/names.ts';
+import type { CacheLabel, PolicyContext, TemplateObjectKind } from '../core/policy/context.ts';
+import { isObject, type Unknowns } from '../core/workflow-walk.ts';
+import { type KubeApi, type ObjectPath, RESOURCES } from '../kube/types.ts';
+
+/** What a judgement asks the cluster for: it is judged with what is known, and again with what was found. */
+export type Lookups = Pick<PolicyContext, 'lookUpTemplate' | 'cacheLabel'>;
+
+export interface LookupLimits {
+  /** For all lookups of one judgement together, in milliseconds. */
+  readonly deadlineMs: number;
+  /** How many of them. */
+  readonly limit: number;
+}
+
+/** References behind references; each round finds one more of the way. */
+const ROUND_LIMIT = 10;
+
+/**
+ * Runs a pure judgement until it asks for nothing that is not known, and returns its last answer. A lookup that fails,
+ * comes too late or is one too many finds nothing: it is never held against anybody.
+ */
+export async function judgeWithLookups<T>(
+  kube: Pick<KubeApi, 'get'>,
+  { deadlineMs, limit }: LookupLimits,
+  judge: (lookups: Lookups) => T,
+): Promise<T> {
+  const end = performance.now() + deadlineMs;
+  const known = new Map<string, unknown>();
+  for (let round = 0; ; round += 1) {
+    const missing = new Map<string, () => Promise<unknown>>();
+    const ask = (path: ObjectPath, read: (timeoutMs: number) => Promise<unknown>): unknown => {
+      const id = JSON.stringify([path.resource.resource, path.namespace, path.name]);
+      if (!known.has(id)) missing.set(id, () => read(Math.max(1, end - performance.now())));
+      return known.get(id);
+    };
+    const verdict = judge(lookupsBy(kube, ask));
+    const wanted = [...missing].slice(0, Math.max(0, limit - known.size));
+    if (wanted.length === 0 || round >= ROUND_LIMIT || performance.now() >= end) return verdict;
+    await Promise.all(wanted.map(async ([id, read]) => known.set(id, await read())));
+  }
+}
+
+function lookupsBy(
+  kube: Pick<KubeApi, 'get'>,
+  ask: (path: ObjectPath, read: (timeoutMs: number) => Promise<unknown>) => unknown,
+): Lookups {
+  return {
+    lookUpTemplate: (kind, namespace, name) => {
+      const path = templatePath(kind, namespace, name);
+      const found = ask(path, async (timeoutMs) => {
+        const result = await kube.get(path, { timeoutMs });
+        return result.ok ? result.value : undefined;
+      });
+      return isObject(found) ? found : undefined;
+    },
+    cacheLabel: (namespace, name) => {
+      const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
+      const found = ask(path, (timeoutMs) => readCacheLabel(kube, path, timeoutMs));
+      return (found as CacheLabel | undefined) ?? 'unknown';
+    },
+  };
+}
+
+function templatePath(kind: TemplateObjectKind, namespace: string | undefined, name: string): ObjectPath {
+  if (kind === 'ClusterWorkflowTemplate') return { resource: RESOURCES.clusterWorkflowTemplates, name };
+  return { resource: RESOURCES.workflowTemplates, ...(namespace !== undefined && { namespace }), name };
+}
+
+async function readCacheLabel(kube: Pick<KubeApi, 'get'>, path: ObjectPath, timeoutMs: number): Promise<CacheLabel> {
+  const result = await kube.get(path, { metadataOnly: true, timeoutMs });
+  if (!result.ok) return result.status === 404 ? 'absent' : 'unknown';
+  const metadata: Unknowns = isObject(result.value.metadata) ? result.value.metadata : {};
+  return cacheLabelOf(metadata, new Date());
+}
+
+/** How long Argo may take between creating a cache and labelling it, in milliseconds. */
+const FRESH_MS = 60_000;
+
+/** What the metadata of a ConfigMap say about it as a cache. */
+export function cacheLabelOf(metadata: Unknowns, now: Date): CacheLabel {
+  const labels = isObject(metadata.labels) ? metadata.labels : {};
+  if (labels[CACHE_LABEL] === CACHE_LABEL_VALUE) return 'labeled';
+  const createdMs =
+    typeof metadata.creationTimestamp === 'string' ? Date.parse(metadata.creationTimestamp) : Number.NaN;
+  // Argo creates a cache bare and labels it with the next call (configmap_cache.go:save).
+  const isYoung = now.getTime() - createdMs < FRESH_MS;
+  const isBare = !Object.hasOwn(labels, CACHE_LABEL) && !hasData(metadata);
+  return isYoung && isBare ? 'fresh' : 'unlabeled';
+}
+
+/** Whether somebody manages data of the object, which is all that metadata tell of it. */
+function hasData({ managedFields }: Unknowns): boolean {
+  if (!Array.isArray(managedFields)) return false;
+  return managedFields.some((entry: unknown) => {
+    const fields = isObject(entry) ? entry.fieldsV1 : undefined;
+    return isObject(fields) && ('f:data' in fields || 'f:binaryData' in fields);
+  });
+}

@@ -1,0 +1,64 @@
+import type { Config } from '../config.ts';
+import { findExemption, judgeSubmission, type Submission } from '../core/policy/judge-submission.ts';
+import type { ClusterView } from '../core/view.ts';
+import { hasOptedIn } from '../core/workflow-mutation.ts';
+import { WORKFLOW_KINDS } from '../core/workflow-walk.ts';
+import type { KubeApi, KubeObject } from '../kube/types.ts';
+import { answerPolicy } from './answer-policy.ts';
+import type { AdmissionHandler } from './app.ts';
+import type { ArgoVersionSource } from './argo-version-source.ts';
+import { withNamespace } from './mutate-pods.ts';
+import { judgeWithLookups } from './policy-lookups.ts';
+import { skipUnsupported } from './unsupported.ts';
+
+export interface ValidateWorkflowsOptions {
+  readonly view: ClusterView;
+  readonly kube: Pick<KubeApi, 'get'>;
+  readonly argoVersion: ArgoVersionSource;
+  readonly config: Pick<Config, 'policy' | 'controllerAccounts' | 'controllerNamespace'>;
+}
+
+/** POST /validate/workflows: refuses what breaks the policy, and warns. */
+export function createValidateWorkflows(options: ValidateWorkflowsOptions): AdmissionHandler {
+  const { view, kube, argoVersion, config } = options;
+  const { policy, controllerAccounts, controllerNamespace } = config;
+  return async (request) => {
+    const unsupported = skipUnsupported(request, { kinds: WORKFLOW_KINDS, operations: ['CREATE', 'UPDATE'] });
+    if (unsupported) return unsupported;
+    const object = withNamespace(request);
+    const submission: Submission = {
+      object,
+      oldObject: request.oldObject ?? undefined,
+      operation: request.operation,
+      requester: request.userInfo.username ?? '',
+      controllerAccounts,
+    };
+    const exemption = findExemption(submission);
+    if (exemption !== undefined) return answerPolicy(request.uid, exemption);
+    const version = await argoVersion.read(policy.lookupDeadlineMs / 2);
+    const limits = { deadlineMs: policy.lookupDeadlineMs / 2, limit: policy.lookupLimit };
+    const verdict = await judgeWithLookups(kube, limits, (lookups) =>
+      judgeSubmission(submission, {
+        ...lookups,
+        mode: modeOf(object, view),
+        namespace: object.kind === 'ClusterWorkflowTemplate' ? undefined : object.metadata?.namespace,
+        controllerNamespace,
+        argoVersion: version,
+        settings: policy,
+        areTemplatesStored: true,
+      }),
+    );
+    return answerPolicy(request.uid, verdict);
+  };
+}
+
+/**
+ * As the namespace is treated: one that has not opted in is left to Argo, as in native mode. Of a namespace that is not
+ * known yet the mode is taken that refuses less.
+ */
+function modeOf(object: KubeObject, view: ClusterView): 'managed' | 'native' {
+  if (object.kind === 'ClusterWorkflowTemplate') return hasOptedIn(object) ? 'managed' : 'native';
+  const settings = view.namespace(object.metadata?.namespace ?? '');
+  if (settings === undefined) return 'managed';
+  return settings.isEnabled ? settings.memoize : 'native';
+}
