@@ -1,5 +1,6 @@
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../argo/names.ts';
 import type { Config } from '../config.ts';
+import { unknownToPolicy } from '../core/admission-policies.ts';
 import { POLICY_NAMES } from '../core/names.ts';
 import type { ClusterView, LimitRangeItem, NamespaceSettings } from '../core/view.ts';
 import { createCacheIndex, type HeldCache, holdCache } from '../store/cache-index.ts';
@@ -12,7 +13,7 @@ import { countsCompute, enforcedPolicy, readLimitRange, readNamespace } from './
 
 export interface ClusterViewOptions {
   readonly kube: Pick<KubeWatchApi, 'listPage' | 'watch'>;
-  readonly config: Pick<Config, 'ownNamespace' | 'sidecarRetryMinutes'>;
+  readonly config: Pick<Config, 'ownNamespace' | 'sidecarRetryMinutes' | 'controllerAccounts'>;
   readonly log: Pick<Log, 'debug' | 'warn' | 'error'>;
   readonly now?: () => Date;
   /** Most memory for entries, in bytes; see createCacheIndex. */
@@ -84,6 +85,15 @@ export function createClusterView(options: ClusterViewOptions): WatchedClusterVi
     }
   }
 
+  /** A policy that lacks one of our controllers would refuse the pods that we gate for it: as good as missing. */
+  function agrees(policy: KubeObject): boolean {
+    const unknown = unknownToPolicy(policy, config.controllerAccounts);
+    if (unknown.length === 0) return true;
+    const fields = { policy: policy.metadata?.name, accounts: unknown };
+    warnOnce(`policy ${unknown.join()}`, fields, 'the admission policy does not know these workflow controllers');
+    return false;
+  }
+
   const reflectors: Reflector<unknown>[] = [];
   const isSynced = () => reflectors.length > 0 && reflectors.every((reflector) => reflector.isSynced);
   const whenSynced = Promise.withResolvers<void>();
@@ -129,7 +139,7 @@ export function createClusterView(options: ClusterViewOptions): WatchedClusterVi
       watch({
         resource: RESOURCES.admissionPolicies,
         isAbsentEmpty: true,
-        transform: named,
+        transform: (object) => (agrees(object) ? named(object) : undefined),
         on: { upsert: ({ name }) => void policies.add(name), remove: ({ name }) => void policies.delete(name) },
       });
       watch({

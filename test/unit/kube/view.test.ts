@@ -135,11 +135,12 @@ describe('createClusterView', () => {
   let view: WatchedClusterView | undefined;
   afterEach(() => view?.stop());
 
-  function make(more: { cacheLimitBytes?: number } = {}) {
+  function make(more: { cacheLimitBytes?: number; controllerAccounts?: string[] } = {}) {
     const kube = new MemoryKube();
     const log = memoryLog();
-    const config = { ownNamespace: 'stepmemo', sidecarRetryMinutes: 10 };
-    view = createClusterView({ kube, config, log, ...more });
+    const { controllerAccounts = [], ...rest } = more;
+    const config = { ownNamespace: 'stepmemo', sidecarRetryMinutes: 10, controllerAccounts };
+    view = createClusterView({ kube, config, log, ...rest });
     return { kube, log, view };
   }
 
@@ -261,6 +262,24 @@ describe('createClusterView', () => {
     expect(view.arePoliciesInstalled).toBe(true);
     kube.drop(RESOURCES.admissionPolicies, undefined, first);
     expect(view.arePoliciesInstalled).toBe(false);
+  });
+
+  it('takes a policy that does not know one of our controllers for missing, and says so', async () => {
+    const { kube, log, view } = make({ controllerAccounts: ['a', 'b'] });
+    view.start();
+    await view.whenSynced();
+    await expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+    for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicies, policy(name));
+    for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicyBindings, binding(name));
+    const knowing = (expression: string): KubeObject => ({
+      ...policy('stepmemo-pod-creation'),
+      spec: { variables: [{ name: 'controllers', expression }] },
+    });
+    kube.put(RESOURCES.admissionPolicies, knowing("'a'.split(',')"));
+    expect(view.arePoliciesInstalled).toBe(false);
+    expect(log.lines.filter(({ level }) => level === 'warn')).toMatchObject([{ fields: { accounts: ['b'] } }]);
+    kube.put(RESOURCES.admissionPolicies, knowing("'a,b'.split(',')"));
+    expect(view.arePoliciesInstalled).toBe(true);
   });
 
   it('is synced, without policies, on a cluster that does not know them', async () => {
