@@ -35,7 +35,10 @@ function checkOrigin({ pod, creator, view, settings }: PodDecisionInput): Skip |
   const namespace = typeof name === 'string' ? view.namespace(name) : undefined;
   if (namespace === undefined && !view.isSynced) return skip('not-synced', 'the namespace is not known yet');
   if (namespace === undefined || !namespace.isEnabled) {
-    return skip('namespace-not-enabled', `namespace ${quote(String(name))}`);
+    return skip(
+      'namespace-not-enabled',
+      typeof name === 'string' ? `namespace ${quote(name)}` : 'the pod names no namespace',
+    );
   }
   return namespace;
 }

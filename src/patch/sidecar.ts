@@ -1,9 +1,16 @@
 import { asArray, asObject, asString, type JsonObject, objectsOf } from '../argo/json.ts';
-import { MAIN_CONTAINER, VAR_RUN_ARGO_PATH, VAR_RUN_ARGO_VOLUME } from '../argo/names.ts';
-import { containersOf, type PodContainer, podSpec } from '../argo/pod.ts';
+import {
+  MAIN_CONTAINER,
+  SUPERVISOR_CONTAINER,
+  VAR_RUN_ARGO_PATH,
+  VAR_RUN_ARGO_VOLUME,
+  WAIT_CONTAINER,
+} from '../argo/names.ts';
+import { containersOf, initContainersOf, type PodContainer, podSpec } from '../argo/pod.ts';
 import type { Step } from '../argo/step.ts';
 import { findOverlappingMount, type StepTemplate, templateVolumeMounts } from '../argo/template.ts';
 import { CAPTURE_AUDIENCE, CAPTURE_CONTAINER, CAPTURE_TOKEN_VOLUME } from '../core/names.ts';
+import { isSameQuantity, parseQuantity } from '../core/quantity.ts';
 import type { LimitRangeItem, SidecarSettings } from '../core/view.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { fitLimitRanges, type Resources } from './limit-ranges.ts';
@@ -72,25 +79,30 @@ function findObstacle(pod: KubeObject): string | undefined {
   if (!volumes.some((volume) => volume.name === VAR_RUN_ARGO_VOLUME) || !sharesFiles) {
     return `the pod has no volume ${VAR_RUN_ARGO_VOLUME}`;
   }
+  if (!others.some(({ name }) => name === WAIT_CONTAINER || name === SUPERVISOR_CONTAINER)) {
+    return `the pod has no container ${WAIT_CONTAINER} or ${SUPERVISOR_CONTAINER}`;
+  }
   if (asObject(spec.os).name === 'windows' || asObject(spec.nodeSelector)['kubernetes.io/os'] === 'windows') {
     return 'the pod runs on Windows';
   }
   // The containers together must stay within what the pod asks for as a whole, and the pod was made without ours.
   if (spec.resources !== undefined) return 'the pod has resources of its own (spec.resources)';
-  return isGuaranteed(pod) ? 'the pod is of QoS class Guaranteed, which one more container would change' : undefined;
+  return mayPinCpus(pod) ? 'the pod may hold CPUs of its own, which one more container would cost it' : undefined;
 }
 
-/** Whether every container has equal requests and limits of cpu and memory (component-helpers/qos). */
-function isGuaranteed(pod: KubeObject): boolean {
-  const containers = [...containersOf(pod), ...objectsOf(podSpec(pod).initContainers).map((raw) => ({ raw }))];
-  return containers.every(({ raw }) => {
-    const resources = asObject(raw.resources);
+/**
+ * Whether the kubelet may give the pod CPUs of its own: QoS class Guaranteed (component-helpers/qos), and a container that
+ * asks for whole ones (pkg/kubelet/cm/cpumanager:policy_static). The sidecar's requests are below its limits, so the pod
+ * would become Burstable. Where nobody counts on that the class makes no difference that would be worth a weaker capture.
+ */
+function mayPinCpus(pod: KubeObject): boolean {
+  const containers = [...initContainersOf(pod), ...containersOf(pod)].map(({ raw }) => asObject(raw.resources));
+  const isGuaranteed = containers.every((resources) => {
     const requests = asObject(resources.requests);
     const limits = asObject(resources.limits);
-    return ['cpu', 'memory'].every(
-      (name) => limits[name] !== undefined && (requests[name] ?? limits[name]) === limits[name],
-    );
+    return ['cpu', 'memory'].every((name) => isSameQuantity(requests[name] ?? limits[name], limits[name] ?? null));
   });
+  return isGuaranteed && containers.some(({ limits }) => Number.isInteger(parseQuantity(asObject(limits).cpu)));
 }
 
 /**

@@ -242,13 +242,21 @@ describe('a pod that is better left without a sidecar', () => {
       /main does not have/,
     ],
     [
-      'QoS class Guaranteed',
+      'CPUs of its own',
       {},
       (pod) => {
         for (const container of [...spec(pod).containers, ...(spec(pod).initContainers as Json[])])
           container.resources = limits;
       },
-      /Guaranteed/,
+      /CPUs of its own/,
+    ],
+    [
+      'no executor beside main',
+      { isOffloaded: true },
+      (pod) => {
+        spec(pod).containers.shift();
+      },
+      /no container wait or supervisor/,
     ],
   ])('%s', (_, options, change, message) => {
     const pod = managed(options);
@@ -261,6 +269,15 @@ describe('a pod that is better left without a sidecar', () => {
       '/metadata/annotations/stepmemo.io~1reason',
     ]);
   });
+});
+
+it('a pod whose class alone would change gets its sidecar', () => {
+  const pod = managed();
+  const resources = { limits: { cpu: '500m', memory: '1Gi' }, requests: { cpu: '0.5' } };
+  for (const container of [...spec(pod).containers, ...(spec(pod).initContainers as Json[])]) {
+    container.resources = resources;
+  }
+  expect(capture(apply(pod))).toBeDefined();
 });
 
 describe('the patch of a skip', () => {
