@@ -4,8 +4,8 @@ export interface SidecarHealth {
   readonly isUsable: boolean;
   /** A sidecar did not start: until `retryMs` have passed, no pod gets one. */
   markBroken(at: Date): void;
-  /** One that was made after the last break did start: all pods get one again. */
-  markWorking(startedAt: Date): void;
+  /** The sidecar of a pod that was created then did start. Was that after the last break, all pods get one again. */
+  markWorking(createdAt: Date): void;
   /** A pod got one. In broken times it is the try, and the next one is `retryMs` away. */
   noteInjected(at: Date): void;
 }
@@ -23,8 +23,8 @@ export function createSidecarHealth(retryMs: number, now: () => Date): SidecarHe
       brokenAtMs = Math.max(brokenAtMs ?? 0, at.getTime());
       triedAtMs = Math.max(triedAtMs, at.getTime());
     },
-    markWorking(startedAt) {
-      if (brokenAtMs !== undefined && startedAt.getTime() > brokenAtMs) brokenAtMs = undefined;
+    markWorking(createdAt) {
+      if (brokenAtMs !== undefined && createdAt.getTime() > brokenAtMs) brokenAtMs = undefined;
     },
     noteInjected(at) {
       if (brokenAtMs !== undefined) triedAtMs = Math.max(triedAtMs, at.getTime());

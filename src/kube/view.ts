@@ -30,8 +30,8 @@ export interface WatchedClusterView extends ClusterView {
   stop(): Promise<void>;
   /** A sidecar was seen not to start, at that time. To be told to every replica, by its own watch of pods. */
   markSidecarBroken(at: Date): void;
-  /** A sidecar was seen to have started, at that time. */
-  markSidecarWorking(startedAt: Date): void;
+  /** The sidecar of a pod that was created at that time was seen to run. Pods from before the last break prove nothing. */
+  markSidecarWorking(createdAt: Date): void;
   /**
    * A pod got the sidecar: to be called in the same tick as the decision that read `isSidecarUsable` (never for a dry
    * run), and in the other replicas when they see the pod, with its creation time. In broken times it makes this pod
@@ -170,7 +170,7 @@ export function createClusterView(options: ClusterViewOptions): WatchedClusterVi
     limitRanges: (namespace) => [...limitRanges.in(namespace)].flat(),
     hasComputeQuota: (namespace) => !computeQuotas.in(namespace).next().done,
     markSidecarBroken: (at) => health.markBroken(at),
-    markSidecarWorking: (startedAt) => health.markWorking(startedAt),
+    markSidecarWorking: (createdAt) => health.markWorking(createdAt),
     noteSidecarInjected: (at = now()) => health.noteInjected(at),
   };
 }
