@@ -353,7 +353,11 @@ describe('the view', () => {
   it('is filled with the server’s own rights, and finds the policies as shipped', async () => {
     const own = await connectBy('serverKubeconfig');
     const log = memoryLog();
-    const config = { ownNamespace: 'stepmemo', sidecarRetryMinutes: 10 };
+    const config = {
+      ownNamespace: 'stepmemo',
+      sidecarRetryMinutes: 10,
+      controllerAccounts: ['system:serviceaccount:argo:argo'],
+    };
     const view = createClusterView({ kube: own.kube, config, log });
     view.start();
     try {
