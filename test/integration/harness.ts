@@ -269,7 +269,7 @@ async function waitUntilReady(child: ChildProcess, handle: ServerHandle): Promis
     return answer.ok;
   };
   try {
-    await waitFor(isReady, { what: 'the server to be ready', deadlineMs: 30_000 });
+    await waitFor(isReady, { what: 'the server to be ready', deadlineMs: 60_000 });
   } catch (cause) {
     throw new Error(`the server is not ready (${reason}); its log: ${handle.logFile}`, { cause });
   }

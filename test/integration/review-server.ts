@@ -27,7 +27,7 @@ const servers: Server[] = [];
 
 /**
  * Stands in for stepmemo where the question is what the API server sends, and whether its calls arrive: allows
- * everything with the warning `seen`, and keeps the reviews. The Service then leads to it.
+ * everything with the warning `seen PATH`, and keeps the reviews. The Service then leads to it.
  */
 export async function startReviewServer(tls: SecureContextOptions): Promise<ReviewServer> {
   const seen: SeenReview[] = [];
@@ -36,7 +36,8 @@ export async function startReviewServer(tls: SecureContextOptions): Promise<Revi
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const review = JSON.parse(Buffer.concat(chunks).toString()) as Omit<SeenReview, 'path'>;
-      seen.push({ ...review, path: request.url?.split('?')[0] ?? '' });
+      const path = request.url?.split('?')[0] ?? '';
+      seen.push({ ...review, path });
       response.setHeader('content-type', 'application/json');
       // Each call makes a connection of its own: one that is kept would not show a new certificate.
       response.setHeader('connection', 'close');
@@ -44,7 +45,7 @@ export async function startReviewServer(tls: SecureContextOptions): Promise<Revi
         JSON.stringify({
           apiVersion: 'admission.k8s.io/v1',
           kind: 'AdmissionReview',
-          response: { uid: review.request.uid, allowed: true, warnings: ['seen'] },
+          response: { uid: review.request.uid, allowed: true, warnings: [`seen ${path}`] },
         }),
       );
     });
