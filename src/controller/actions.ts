@@ -52,7 +52,6 @@ export type Action =
       readonly step: Step;
       readonly memoization: Memoization;
       readonly entry: Entry;
-      readonly endedAtMs: number;
     }
   /** Nothing will be captured of this pod any more; with a reason, somebody is told. */
   | {

@@ -13,7 +13,7 @@ import { type KubeFailure, type KubeObject, type KubeWatchApi, RESOURCES } from 
 import type { RecordEvent } from '../telemetry/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type ControllerMetrics, type Deed, type ExecuteContext, execute } from './execute.ts';
-import type { PodFacts } from './facts.ts';
+import { PLAN_TIMING, type PlanSettings, type PlanTiming, type PodFacts } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
 import type { LiveContext } from './live-decision.ts';
 import { type Looked, takeLook } from './look.ts';
@@ -22,7 +22,7 @@ import { START_FAILURES } from './plan-run.ts';
 import { type PodRecord, PodTable } from './pod-table.ts';
 import { createConfigMapReader } from './read-config-map.ts';
 import { ResultTable } from './result-table.ts';
-import { hasCaptureContainer, isTerminal, keepStepPod, nodeIdOf, type StepPod } from './step-pod.ts';
+import { hasCaptureContainer, isTerminal, keepStepPod, nodeIdOf, readOwnEnd, type StepPod } from './step-pod.ts';
 import { sweepResults } from './sweep.ts';
 import { createWorkQueue, type WorkQueue } from './work-queue.ts';
 
@@ -30,8 +30,8 @@ import { createWorkQueue, type WorkQueue } from './work-queue.ts';
 export interface ControllerView extends ClusterView {
   /** A sidecar was seen not to start, at that time: misses do without one for a while. */
   markSidecarBroken(at: Date): void;
-  /** A sidecar was seen to have started, at that time. */
-  markSidecarWorking(startedAt: Date): void;
+  /** The sidecar of a pod that was created at that time was seen to run. */
+  markSidecarWorking(createdAt: Date): void;
   /** A pod got a sidecar, made at that time, by whichever replica. */
   noteSidecarInjected(at: Date): void;
 }
@@ -47,6 +47,7 @@ export interface ControllerOptions {
   readonly identity?: string;
   /** Wall clock, Unix milliseconds. */
   readonly now?: () => number;
+  readonly timing?: Partial<PlanTiming>;
 }
 
 export interface Controller extends CaptureSink {
@@ -80,6 +81,7 @@ export function startController(options: ControllerOptions): Controller {
 class RunningController implements Controller {
   readonly #options: ControllerOptions;
   readonly #now: () => number;
+  readonly #settings: PlanSettings;
   readonly #table = new PodTable();
   readonly #results = new ResultTable();
   readonly #queue: WorkQueue;
@@ -98,6 +100,7 @@ class RunningController implements Controller {
     const { kube, view, config, log, metrics, recordEvent } = options;
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#settings = { ...PLAN_TIMING, ...options.timing, taskResultWaitMs: config.taskResultWaitMs };
     this.#live = { kube, view, settings: settingsOf(config), readConfigMap: createConfigMapReader(kube) };
     this.#execution = {
       kube,
@@ -189,8 +192,8 @@ class RunningController implements Controller {
     const state = pod.states.get(CAPTURE_CONTAINER);
     if (!hasCaptureContainer(pod) || isTerminal(pod)) return;
     if (isNew && pod.createdAtMs !== undefined) view.noteSidecarInjected(new Date(pod.createdAtMs));
-    if (state?.is === 'running' && state.startedAtMs !== undefined) {
-      view.markSidecarWorking(new Date(state.startedAtMs));
+    if (state?.is === 'running' && pod.createdAtMs !== undefined) {
+      view.markSidecarWorking(new Date(pod.createdAtMs));
     }
     if (state?.is === 'waiting' && START_FAILURES.has(state.reason)) view.markSidecarBroken(new Date(this.#now()));
   }
@@ -305,7 +308,7 @@ class RunningController implements Controller {
   async #goOn(record: PodRecord): Promise<void> {
     let looked: Looked = {};
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const action = planPod(this.#factsOf(record, looked), this.#options.config);
+      const action = planPod(this.#factsOf(record, looked), this.#settings);
       switch (action.do) {
         case 'nothing':
           return;
@@ -365,6 +368,7 @@ class RunningController implements Controller {
   #factsOf(record: PodRecord, looked: Looked): PodFacts {
     const { view } = this.#options;
     const { pod } = record;
+    if (isTerminal(pod) || readOwnEnd(pod).haveAllEnded) record.endSeenAtMs ??= this.#now();
     const { isGone = false, isPodFresh = false, ...rest } = looked;
     return {
       pod,
@@ -374,6 +378,7 @@ class RunningController implements Controller {
       arePoliciesInstalled: view.arePoliciesInstalled,
       failures: record.failures,
       isGone,
+      endSeenAtMs: record.endSeenAtMs,
       hasLeftWatch: record.leftAtMs !== undefined && !isPodFresh,
       version: versionOf(pod.object),
       resultMadeAtMs: record.resultMadeAtMs,

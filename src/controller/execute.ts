@@ -12,7 +12,7 @@ import {
 import { writeEntry } from '../store/write-entry.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import type { Action } from './actions.ts';
-import { buildCompletionPatch, buildHealingPatch, buildReleasePatch } from './patches.ts';
+import { buildCompletionPatch, buildHealingNote, buildHealingPatch, buildReleasePatch } from './patches.ts';
 import type { PodRecord } from './pod-table.ts';
 import type { ResultTable } from './result-table.ts';
 import { hasCaptureContainer, keepStepPod, type StepPod } from './step-pod.ts';
@@ -157,14 +157,11 @@ async function heal(context: ExecuteContext, record: PodRecord, action: Doing<'h
   const patched = await context.kube.patch(podPath(pod), patch, 'status');
   if (!patched.ok) return failedOr(patched);
   takeIn(record, patched.value);
+  const reason = action.cause === 'not-started' ? 'sidecar-not-started' : 'sidecar-hanging';
+  const noted = await context.kube.patch(podPath(pod), buildHealingNote(pod, reason));
+  if (noted.ok) takeIn(record, noted.value);
   if (action.cause === 'not-started') context.markSidecarBroken();
-  tell(
-    context,
-    pod,
-    action.cause === 'not-started' ? 'sidecar-not-started' : 'sidecar-hanging',
-    action.message,
-    'Warning',
-  );
+  tell(context, pod, reason, action.message, 'Warning');
   // What it ended with is captured from the task result.
   return ONWARD;
 }

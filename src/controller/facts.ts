@@ -70,6 +70,8 @@ export interface PodFacts {
   readonly failures: Failures | undefined;
   /** A live GET found no pod of this UID. */
   readonly isGone: boolean;
+  /** When this process first saw that the pod's own containers, or the pod, had ended: the clock of nodes is not ours. */
+  readonly endSeenAtMs: number | undefined;
   /** The pod left the watch: it may be gone, or be labelled completed. */
   readonly hasLeftWatch: boolean;
 
@@ -92,8 +94,26 @@ export interface PodFacts {
   readonly isSettled: boolean;
 }
 
-/** Times and counts that plans depend on. */
-export interface PlanSettings {
+/** Times that plans depend on. */
+export interface PlanTiming {
+  /** How long our container may take to start, once all others have ended. */
+  readonly slowStartMs: number;
+  /** How long it may run on. Its own deadline is a quarter of a second. */
+  readonly hangMs: number;
+  /** How long after a pod's end its task result may take to come by the watch. */
+  readonly resultGraceMs: number;
+  /** After this the leader takes it that the replica that held the outputs is gone. That one shall be first, so: longer. */
+  readonly holderGraceMs: number;
+}
+
+export const PLAN_TIMING: PlanTiming = {
+  slowStartMs: 5_000,
+  hangMs: 5_000,
+  resultGraceMs: 5_000,
+  holderGraceMs: 10_000,
+};
+
+export interface PlanSettings extends PlanTiming {
   /** See the configuration: how long a hit waits for the Workflow to show its outputs. */
   readonly taskResultWaitMs: number;
 }

@@ -86,7 +86,8 @@ export function buildReleasePatch(pod: StepPod, decision: 'miss' | 'skip', reaso
 
 /**
  * Ends a pod, for `pods/status`, whose containers have all ended but for ours: what the kubelet would have made of it
- * without our container. The kubelet takes the phase over and kills what is left (pkg/kubelet/pod_workers.go:UpdatePod).
+ * without our container. The kubelet takes the phase over and kills what is left (pkg/kubelet/pod_workers.go:UpdatePod);
+ * `buildHealingNote` has it do so at once.
  */
 export function buildHealingPatch(pod: StepPod, nowMs: number): JsonPatch | undefined {
   const position = pod.containers.findIndex(({ name }) => name === CAPTURE_CONTAINER);
@@ -104,6 +105,15 @@ export function buildHealingPatch(pod: StepPod, nowMs: number): JsonPatch | unde
       : { op: 'replace', path: pointer('status', 'containerStatuses', statusPosition), value: status },
     { op: 'add', path: '/status/phase', value: phase },
   ];
+}
+
+/**
+ * Says on a healed pod why it ended so. It is more than a note: the kubelet does not look at a pod anew for its status alone
+ * (pkg/kubelet/config/config.go:podsDifferSemantically), and would kill a container that still runs only a minute or two
+ * later; a changed annotation makes it look at once.
+ */
+export function buildHealingNote(pod: StepPod, reason: Reason): JsonPatch {
+  return [testUid(pod), { op: 'add', path: pointer('metadata', 'annotations', REASON_ANNOTATION), value: reason }];
 }
 
 /** Notes which outputs the pod posted. The first post wins: `null` tests that none is noted yet. */

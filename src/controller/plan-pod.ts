@@ -11,7 +11,7 @@ export function planPod(facts: PodFacts, settings: PlanSettings): Action {
   // What the watch said last may be an early state: only an end is final.
   if (facts.hasLeftWatch && !isTerminal(pod)) return look('pod');
   if (ownGates(pod).length > 0) return planGated(facts, settings);
-  return planRun(facts);
+  return planRun(facts, settings);
 }
 
 /**

@@ -5,7 +5,7 @@ import { isBelow, readsOutputsAnnotation } from '../argo/versions.ts';
 import { assembleEntry } from '../core/assemble-entry.ts';
 import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
-import type { CapturePlan, PodFacts } from './facts.ts';
+import type { CapturePlan, PlanSettings, PodFacts } from './facts.ts';
 import { type ContainerState, hasCaptureContainer, hasSucceeded, isTerminal, readOwnEnd } from './step-pod.ts';
 
 /** How the kubelet says that a container will not start, now or ever. */
@@ -20,15 +20,7 @@ export const START_FAILURES: ReadonlySet<string> = new Set([
   'CreateContainerError',
   'RunContainerError',
 ]);
-/** How long our container may take to start, or to say anything, once all others have ended. */
-const SLOW_START_MS = 5_000;
-/** How long it may go on: its own deadlines are far shorter. */
-export const HANG_MS = 20_000;
-/** How long after a pod's end its task result may take to come by the watch. */
-const RESULT_GRACE_MS = 5_000;
-/** After this the leader takes it that the replica that held the outputs is gone. Longer than RESULT_GRACE_MS: the holder is first. */
-export const HOLDER_GRACE_MS = 10_000;
-/** A pod that ended longer ago is history: its entry may have been deleted on purpose meanwhile. */
+/** How long after a pod's end its outputs may still become an entry: later, that may have been deleted on purpose. */
 export const HISTORY_MS = 5 * 60_000;
 const NOT_SYNCED_RETRY_MS = 250;
 const RESULT_POLL_MS = 500;
@@ -44,15 +36,15 @@ const RESULT_POLL_MS = 500;
  * | never posted                | the leader, from the task result alone                                          |
  * | capture: server             | the leader, from the task result alone                                          |
  */
-export function planRun(facts: PodFacts): Action {
+export function planRun(facts: PodFacts, settings: PlanSettings): Action {
   const { pod } = facts;
   if (pod.annotations[DECISION_ANNOTATION] !== 'miss') return nothing('not a miss of ours');
   if (!facts.isViewSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
   if (!facts.arePoliciesInstalled) return nothing('without the admission policies no stamp can be trusted');
   const stray = planStrayResult(facts);
   if (stray) return stray;
-  if (!isTerminal(pod)) return planHealing(facts);
-  return facts.isSettled ? nothing('settled') : planEnded(facts);
+  if (!isTerminal(pod)) return planHealing(facts, settings);
+  return facts.isSettled ? nothing('settled') : planEnded(facts, settings);
 }
 
 /** A result made for a hit, by a leader that lost its race with the pod's release: the pod's executor cannot write to it. */
@@ -62,32 +54,37 @@ function planStrayResult({ pod, isLeader, watchedResult }: PodFacts): Action | u
 }
 
 /** Our container must not hold the step up: when all others have ended and it stands in the way, the pod is ended. */
-function planHealing(facts: PodFacts): Action {
-  const { pod, isLeader, nowMs } = facts;
-  const end = readOwnEnd(pod);
-  if (!hasCaptureContainer(pod) || !end.haveAllEnded) return nothing('running');
+function planHealing(facts: PodFacts, settings: PlanSettings): Action {
+  const { pod, isLeader } = facts;
+  if (!hasCaptureContainer(pod) || !readOwnEnd(pod).haveAllEnded) return nothing('running');
   if (!isLeader) return nothing('another replica leads');
   if (pod.isBeingDeleted) return nothing('being deleted');
-  const sinceEndMs = nowMs - (end.endedAtMs ?? 0);
+  const sinceEndMs = msSinceEnd(facts);
   const state = pod.states.get(CAPTURE_CONTAINER) ?? { is: 'unknown' };
   if (state.is === 'terminated') return nothing('the kubelet is about to end it');
-  return state.is === 'running' ? planRunning(sinceEndMs) : planWaiting(state, sinceEndMs);
+  return state.is === 'running'
+    ? planRunning(sinceEndMs, settings.hangMs)
+    : planWaiting(state, sinceEndMs, settings.slowStartMs);
 }
 
-function planRunning(sinceEndMs: number): Action {
-  if (sinceEndMs < HANG_MS) return wait(HANG_MS - sinceEndMs, 'the sidecar is at work');
+function msSinceEnd({ nowMs, endSeenAtMs = nowMs }: PodFacts): number {
+  return nowMs - endSeenAtMs;
+}
+
+function planRunning(sinceEndMs: number, hangMs: number): Action {
+  if (sinceEndMs < hangMs) return wait(hangMs - sinceEndMs, 'the sidecar is at work');
   return { do: 'heal', cause: 'hanging', message: 'the sidecar ran on after the step had ended' };
 }
 
-function planWaiting(state: ContainerState, sinceEndMs: number): Action {
+function planWaiting(state: ContainerState, sinceEndMs: number, slowStartMs: number): Action {
   const reason = state.is === 'waiting' ? state.reason : '';
-  if (!START_FAILURES.has(reason) && sinceEndMs < SLOW_START_MS) {
-    return wait(SLOW_START_MS - sinceEndMs, 'the sidecar is starting');
+  if (!START_FAILURES.has(reason) && sinceEndMs < slowStartMs) {
+    return wait(slowStartMs - sinceEndMs, 'the sidecar is starting');
   }
   return { do: 'heal', cause: 'not-started', message: `the sidecar did not start (${reason || 'no reason given'})` };
 }
 
-function planEnded(facts: PodFacts): Action {
+function planEnded(facts: PodFacts, settings: PlanSettings): Action {
   const { pod, held, isLeader, nowMs, plan } = facts;
   if (!held && !isLeader) return nothing('another replica leads');
   if (!hasSucceeded(pod)) {
@@ -95,21 +92,21 @@ function planEnded(facts: PodFacts): Action {
     const tell = { reason: 'step-failed', message: 'the step did not succeed' } as const;
     return isLeader ? settle('the step failed', tell) : settle('the step failed');
   }
-  const endedAtMs = readOwnEnd(pod).endedAtMs ?? 0;
-  if (nowMs - endedAtMs > HISTORY_MS) return planHistory(facts);
+  const sinceEndMs = held ? msSinceEnd(facts) : nowMs - (readOwnEnd(pod).endedAtMs ?? 0);
+  if (sinceEndMs > HISTORY_MS) return planHistory(facts);
   if (plan === undefined) return look('plan');
-  return planTurn(facts, plan, endedAtMs);
+  return planTurn(facts, plan, settings);
 }
 
 /** Whether this replica is to write now. */
-function planTurn(facts: PodFacts, plan: CapturePlan, endedAtMs: number): Action {
+function planTurn(facts: PodFacts, plan: CapturePlan, settings: PlanSettings): Action {
   if (!plan.ok) return settle(plan.message, { reason: plan.reason, message: plan.message });
   if (plan.way === 'off') return settle('capture is off');
-  const leftMs = endedAtMs + HOLDER_GRACE_MS - facts.nowMs;
+  const leftMs = settings.holderGraceMs - msSinceEnd(facts);
   if (plan.way === 'sidecar' && !facts.held && leftMs > 0) {
     return wait(leftMs, 'a replica that holds the outputs is to write them');
   }
-  return planEntry(facts, plan, endedAtMs);
+  return planEntry(facts, plan, settings);
 }
 
 /** Too late: outputs that are still held are some that nothing could be done with for all that time. */
@@ -121,13 +118,14 @@ function planHistory({ held, failures }: PodFacts): Action {
 
 type ReadyPlan = Extract<CapturePlan, { ok: true }>;
 
-function planEntry(facts: PodFacts, plan: ReadyPlan, endedAtMs: number): Action {
+function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Action {
   const { pod, held, nowMs, workflow, stored } = facts;
   const result = usableResult(facts, plan);
-  if (!isReported(facts, plan, result) && nowMs - endedAtMs < RESULT_GRACE_MS) {
+  if (!isReported(facts, plan, result) && msSinceEnd(facts) < settings.resultGraceMs) {
     return wait(RESULT_POLL_MS, 'its task result is not there yet');
   }
   if (stored === undefined) return look('entry');
+  const endedAtMs = readOwnEnd(pod).endedAtMs ?? 0;
   if (stored.podUid === pod.uid) return settle('its entry is there');
   if (stored.createdAtMs !== undefined && stored.createdAtMs > endedAtMs) return settle('a newer entry is there');
   if (workflow === undefined) return look('workflow');
@@ -144,7 +142,7 @@ function planEntry(facts: PodFacts, plan: ReadyPlan, endedAtMs: number): Action 
   });
   if (!assembled.ok) return settle(assembled.message, { reason: assembled.reason, message: assembled.message });
   const { step, memoization } = plan;
-  return { do: 'write-entry', step, memoization, entry: assembled.entry, endedAtMs };
+  return { do: 'write-entry', step, memoization, entry: assembled.entry };
 }
 
 /** What the pod's phase does not tell: a step that was stopped may end with 0, and report half of its work. */

@@ -8,6 +8,8 @@ export interface PodRecord {
   leftAtMs: number | undefined;
   /** When its task result was made, or first seen to be there. */
   resultMadeAtMs: number | undefined;
+  /** When it was first seen to have ended, by the clock of this process. */
+  endSeenAtMs: number | undefined;
   failures: Failures | undefined;
   /** Attempts without success in a row, answered or not: how long to wait before the next. */
   attempts: number;
@@ -24,6 +26,7 @@ function newRecord(pod: StepPod, nowMs: number): PodRecord {
     pod,
     leftAtMs: undefined,
     resultMadeAtMs: undefined,
+    endSeenAtMs: undefined,
     failures: undefined,
     attempts: 0,
     held: undefined,

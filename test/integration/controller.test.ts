@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { CapturePost } from '../../src/capture/types.ts';
 import { configSchema } from '../../src/config.ts';
 import { type Controller, startController } from '../../src/controller/controller.ts';
+import type { PlanTiming } from '../../src/controller/facts.ts';
 import { digestOf } from '../../src/core/captured.ts';
 import {
   CAPTURE_CONTAINER,
@@ -61,12 +62,15 @@ afterAll(async () => {
   kube.close();
 });
 
-async function start(options: { kube?: KubeWatchApi; config?: object } = {}): Promise<Controller> {
+async function start(
+  options: { kube?: KubeWatchApi; config?: object; timing?: Partial<PlanTiming> } = {},
+): Promise<Controller> {
   const controller = startController({
     kube: options.kube ?? kube,
     view,
     config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
     log,
+    timing: { hangMs: 1000, holderGraceMs: 1000, resultGraceMs: 500, ...options.timing },
     metrics: { outcome: () => {}, completion: () => {}, setLeader: () => {} },
     recordEvent: ({ reason, regarding }) => outcomes.push({ reason, pod: regarding.name }),
   });
@@ -865,6 +869,7 @@ describe('a pod that our container holds up', () => {
     const statuses = (await readPod(step)).status.containerStatuses;
     expect(statuses.map(({ state }) => state.terminated?.exitCode)).toEqual([0, 0, 0]);
     await untilTold(step, reason);
+    expect((await annotationsOf(step))[REASON_ANNOTATION]).toBe(reason);
     await untilEntry(reason, 'value');
     if (reason === 'sidecar-not-started') expect(view.isSidecarUsable).toBe(false);
     view.markSidecarWorking(new Date(Date.now() + 60_000));

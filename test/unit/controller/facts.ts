@@ -1,8 +1,8 @@
 import type { Step } from '../../../src/argo/step.ts';
 import { readTaskResult, type TaskResult } from '../../../src/argo/task-result.ts';
 import { versionOf } from '../../../src/argo/versions.ts';
-import type { CapturePlan, PodFacts } from '../../../src/controller/facts.ts';
-import { readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
+import { type CapturePlan, PLAN_TIMING, type PlanSettings, type PodFacts } from '../../../src/controller/facts.ts';
+import { readOwnEnd, readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
 import type { PodDecision } from '../../../src/core/decision.ts';
 import type { Entry } from '../../../src/core/entry.ts';
 import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/core/names.ts';
@@ -10,6 +10,8 @@ import type { KubeObject } from '../../../src/kube/types.ts';
 
 /** Noon of some day: what `nowMs` is unless a test says otherwise. */
 export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
+
+export const SETTINGS: PlanSettings = { ...PLAN_TIMING, taskResultWaitMs: 3000 };
 
 export type State = 'running' | 'unknown' | { readonly exitCode: number } | { readonly waiting: string };
 
@@ -194,6 +196,7 @@ export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFac
     arePoliciesInstalled: true,
     failures: undefined,
     isGone: false,
+    endSeenAtMs: readOwnEnd(pod).endedAtMs,
     hasLeftWatch: false,
     version: versionOf(pod.object),
     resultMadeAtMs: undefined,

@@ -4,9 +4,8 @@ import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
 import { planPod } from '../../../src/controller/plan-pod.ts';
 import { HIT_GATE, MISS_GATE } from '../../../src/core/names.ts';
-import { ENTRY, factsOf, HIT, MISS, NOW_MS, type PodParts, podOf, resultOf, SKIP } from './facts.ts';
+import { ENTRY, factsOf, HIT, MISS, NOW_MS, type PodParts, podOf, resultOf, SETTINGS, SKIP } from './facts.ts';
 
-const SETTINGS = { taskResultWaitMs: 3000 };
 const DECIDED_HIT = { 'stepmemo.io/decision': 'hit' };
 const THERE = { is: 'there', isShuttingDown: false, nodePhase: 'Pending', hasNodeOutputs: false } as const;
 const OURS = resultOf({ markedFor: 'uid-1' });

@@ -6,9 +6,8 @@ import { START_FAILURES } from '../../../src/controller/plan-run.ts';
 import type { StepPod } from '../../../src/controller/step-pod.ts';
 import { digestOf } from '../../../src/core/captured.ts';
 import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/core/names.ts';
-import { endedPod, factsOf, NOW_MS, planOf, podOf, resultOf, type State, WELL_ENDED } from './facts.ts';
+import { endedPod, factsOf, NOW_MS, planOf, podOf, resultOf, SETTINGS, type State, WELL_ENDED } from './facts.ts';
 
-const SETTINGS = { taskResultWaitMs: 3000 };
 const THERE = { is: 'there', isShuttingDown: false, nodePhase: 'Running', hasNodeOutputs: true } as const;
 const NOTHING_STORED = { podUid: undefined, createdAtMs: undefined };
 const CAPTURED = { parameters: [{ name: 'text', value: 'told' }] };
@@ -223,8 +222,8 @@ describe('a pod that our container holds up', () => {
     { when: 'it is being created for long', pod: stuck({ waiting: 'ContainerCreating' }, 5), does: { do: 'heal' } },
     { when: 'nothing is known of it', pod: stuck('unknown', 1), does: { do: 'wait', delayMs: 4000 } },
     { when: 'nothing is known of it for long', pod: stuck('unknown', 5), does: { do: 'heal', cause: 'not-started' } },
-    { when: 'it is at work', pod: stuck('running', 1), does: { do: 'wait', delayMs: 19_000 } },
-    { when: 'it hangs', pod: stuck('running', 20), does: { do: 'heal', cause: 'hanging' } },
+    { when: 'it is at work', pod: stuck('running', 1), does: { do: 'wait', delayMs: 4000 } },
+    { when: 'it hangs', pod: stuck('running', 5), does: { do: 'heal', cause: 'hanging' } },
     { when: 'it has ended', pod: stuck({ exitCode: 0 }, 60), does: { do: 'nothing' } },
     {
       when: 'another replica leads',
