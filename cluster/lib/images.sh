@@ -59,6 +59,8 @@ load_busybox() {
   for applet in $(/bin/busybox --list); do ln -sf busybox "$root/bin/$applet"; done
   install -m 755 /bin/busybox "$root/bin/busybox"
   load docker.io/library/busybox:local "$root" '{"Cmd": ["/bin/sh"]}'
+  # The same under the public name that examples/ use, since nothing can be pulled here.
+  ctr_ images tag docker.io/library/busybox:local docker.io/library/busybox:1.37 >/dev/null 2>&1 || true
   rm -rf "$root"
 }
 
