@@ -120,11 +120,7 @@ function isOwnArtifact(reported: ArtifactLocation, declared: Artifact | undefine
   const own = readLocation(declared);
   const archive = readLocation(template.template.archiveLocation);
   if (own === 'unusable') return false;
-  if (own !== 'none') {
-    if (!isWithinStore(reported, own)) return false;
-    if (own.key !== '') return reported.key === own.key;
-    return typeof archive !== 'string' && isKeyBelow(reported.key, archive.key);
-  }
+  if (own !== 'none' && own.key !== '') return isWithinStore(reported, own) && reported.key === own.key;
   return typeof archive !== 'string' && isWithinStore(reported, archive) && isKeyBelow(reported.key, archive.key);
 }
 

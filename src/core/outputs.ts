@@ -30,7 +30,10 @@ function relocate(
   archive: ReturnType<typeof readLocation>,
 ): Record<string, unknown> | undefined {
   if (declared === 'unusable') return undefined;
-  if (declared !== 'none') return declared.provider === stored.provider ? withKey(declared, stored.key) : undefined;
+  // One that names a store but no key is stored where the archive is, all else forgotten (executor.go:saveArtifactFromFile).
+  if (declared !== 'none' && declared.key !== '') {
+    return declared.provider === stored.provider ? withKey(declared, stored.key) : undefined;
+  }
   if (typeof archive !== 'string' && archive.provider !== stored.provider) return undefined;
   return keyAlone(stored.provider, stored.key);
 }

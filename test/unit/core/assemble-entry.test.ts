@@ -143,6 +143,15 @@ describe('assembleEntry', () => {
     expect(outputsOf(assemble({ captured: CAPTURED, taskResult: told({ artifacts }) }))).toBe('artifact-outside');
   });
 
+  it('looks for an artifact below the archive where a store but no key is declared', () => {
+    const outputs = { artifacts: [{ name: 'repo', path: '/r', s3: { bucket: 'own' } }] };
+    const template = { ...TEMPLATE, outputs };
+    const stored = told({ artifacts: [{ name: 'repo', s3: { key: 'wf/wf-main-123456/repo.tgz' } }] });
+    expect(assemble({ taskResult: stored }, { template }).ok).toBe(true);
+    const outside = told({ artifacts: [{ name: 'repo', s3: { bucket: 'own', key: 'wf/wf-main-123456/repo.tgz' } }] });
+    expect(outputsOf(assemble({ taskResult: outside }, { template }))).toBe('artifact-outside');
+  });
+
   it('takes an artifact in the bucket that the archive location names', () => {
     const artifacts = [{ name: 'repo', s3: { ...ARCHIVE.s3, key: 'wf/wf-main-123456/repo.tgz' } }, DECLARED];
     expect(outputsOf(assemble({ captured: CAPTURED, taskResult: told({ artifacts }) }))).toMatchObject({

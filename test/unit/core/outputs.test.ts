@@ -163,6 +163,14 @@ describe('rebuildOutputs', () => {
     });
   });
 
+  it('forgets a declared store without a key, as Argo does', () => {
+    const declared = template({ artifacts: [{ name: 'a', path: '/a', s3: OWN_S3 }] });
+    expect(rebuild(declared, { artifacts: [{ name: 'a', s3: { key: 'then/a.tgz' } }] })).toEqual({
+      artifacts: [{ name: 'a', path: '/a', s3: { key: 'then/a.tgz' } }],
+      exitCode: '0',
+    });
+  });
+
   it('leaves out an optional artifact that the first run did not make', () => {
     const declared = template({ artifacts: [{ name: 'o', path: '/o', optional: true }] });
     expect(rebuild(declared, {})).toEqual({ exitCode: '0' });
