@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { stringify } from 'yaml';
@@ -41,6 +42,7 @@ declare module 'vitest' {
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 const SLOTS = 4;
+const SLOT_PAUSE_MS = 1_000;
 const HOST_ADDRESS = '10.88.0.1';
 const ARGO_VERSION = '4.0.5';
 const run = promisify(execFile);
@@ -71,6 +73,16 @@ interface Slot {
 async function takeSlot(): Promise<Slot> {
   const wanted = process.env.STEPMEMO_TEST_SLOT;
   if (wanted !== undefined && wanted !== '') return takeWantedSlot(Number(wanted));
+  for (let tries = 0; ; tries++) {
+    const slot = await takeFreeSlot();
+    if (slot !== undefined) return slot;
+    if (tries === 0) say('every slot is taken by another run: waiting');
+    await sleep(SLOT_PAUSE_MS);
+  }
+}
+
+/** The first slot that nobody holds. What is left in the others that nobody holds is removed on the way. */
+async function takeFreeSlot(): Promise<Slot | undefined> {
   let mine: Slot | undefined;
   for (let number = 0; number < SLOTS; number++) {
     const slot = await lockSlot(number, ['-n']);
@@ -79,7 +91,7 @@ async function takeSlot(): Promise<Slot> {
     if (mine === undefined) mine = slot;
     else slot.release();
   }
-  return mine ?? takeWantedSlot(0);
+  return mine;
 }
 
 async function takeWantedSlot(number: number): Promise<Slot> {
@@ -243,6 +255,6 @@ async function waitForPolicies(admin: TestKube): Promise<void> {
     const answer = await admin.request('POST', '/api/v1/namespaces/default/pods?dryRun=All', pod);
     if (answer.status === 403 || answer.status === 422) return;
     if (Date.now() > end) throw new Error(`the admission policies are not enforced: ${JSON.stringify(answer.body)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
 }
