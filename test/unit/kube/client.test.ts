@@ -49,7 +49,7 @@ beforeEach(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   folder = mkdtempSync(join(tmpdir(), 'stepmemo-client-'));
-  kube = createKubeApi(writeKubeconfig(), { timeoutMs: 1_000, userAgent: 'stepmemo/test' });
+  kube = createKubeApi(writeKubeconfig(), { timeoutMs: 10_000, userAgent: 'stepmemo/test' });
 });
 
 afterEach(async () => {

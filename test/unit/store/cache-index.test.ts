@@ -83,7 +83,7 @@ describe('createCacheIndex', () => {
     expect(index.lookUp('team', 'results', dataKey).found).toBe('nothing');
   });
 
-  it('finds whatever was written', () => {
+  it('finds whatever was written', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 300 }), fc.constant('__proto__')),

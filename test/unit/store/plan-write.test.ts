@@ -168,7 +168,7 @@ describe('planWrite', () => {
     expect(planWrite(writeOf('key', entryOf('y'.repeat(1_000_000))), first, NOW).plan).toBe('patch');
   });
 
-  it('leaves the entry in the cache, and everything else as it was', () => {
+  it('leaves the entry in the cache, and everything else as it was', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(anyKey, fc.string({ unit: 'binary' }), anyData, anyBinary, (key, value, data, binaryData) => {
         const write = writeOf(key, entryOf(value));
@@ -190,7 +190,7 @@ describe('planWrite', () => {
     );
   });
 
-  it('lets two writers’ patches land one after the other, whichever comes first', () => {
+  it('lets two writers’ patches land one after the other, whichever comes first', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(plainKey, plainKey, anyData, (one, two, data) => {
         fc.pre(one !== two && Object.keys(data).length > 0);
@@ -204,7 +204,7 @@ describe('planWrite', () => {
     );
   });
 
-  it('is undone by the removal of the entry', () => {
+  it('is undone by the removal of the entry', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(anyKey, anyData, anyBinary, (key, data, binaryData) => {
         const dataKey = dataKeyFor(key);
