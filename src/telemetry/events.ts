@@ -34,7 +34,7 @@ export function createEventRecorder(kube: KubeApi, log: Log, reportingInstance: 
       if (next === undefined) return;
       inFlight += 1;
       send(kube, next, reportingInstance)
-        .then((failure) => failure && log.debug({ failure, reason: next.reason }, 'an Event could not be sent'))
+        .then((failure) => failure && log.warn({ failure, reason: next.reason }, 'an Event could not be sent'))
         .catch((error: unknown) => log.warn({ err: error }, 'an Event could not be sent'))
         .finally(() => {
           inFlight -= 1;
@@ -56,8 +56,8 @@ async function send(kube: KubeApi, event: EventInput, reportingInstance: string)
     {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      // The prefix is cut so that name and random suffix fit into 253 characters.
-      metadata: { generateName: `${name.slice(0, 230)}.`, namespace },
+      // The prefix is cut so that name and random suffix fit into 253 characters; a dot at its end would be refused.
+      metadata: { generateName: `${name.slice(0, 230)}-`, namespace },
       eventTime: new Date().toISOString().replace('Z', '000Z'),
       reportingController: 'stepmemo.io/stepmemo',
       reportingInstance: reportingInstance.slice(0, 128),

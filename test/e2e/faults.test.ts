@@ -64,12 +64,10 @@ async function onlyPod(name: string): Promise<KubeObject> {
 }
 
 const containerNames = (pod: KubeObject | undefined): readonly string[] =>
-  ((pod?.['spec'] as { containers?: { name: string }[] } | undefined)?.containers ?? []).map(({ name }) => name);
+  ((pod?.spec as { containers?: { name: string }[] } | undefined)?.containers ?? []).map(({ name }) => name);
 
 const isGated = (pod: KubeObject): boolean =>
-  ((pod['spec'] as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(
-    ({ name }) => name === HIT_GATE,
-  );
+  ((pod.spec as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(({ name }) => name === HIT_GATE);
 
 describe('a step that ends badly', () => {
   it('leaves no entry when it fails, and the workflow fails as ever', async () => {
@@ -97,7 +95,7 @@ describe('a step that ends badly', () => {
       what: 'the entry',
       deadlineMs: 30_000,
     });
-    expect(JSON.stringify(entry['outputs'])).toContain('"value":"fallback"');
+    expect(JSON.stringify(entry.outputs)).toContain('"value":"fallback"');
   });
 });
 
@@ -118,7 +116,7 @@ describe('without stepmemo', () => {
       namespace: 'stepmemo',
       name: 'stepmemo',
     };
-    const ports = (must(await kube.get(service))['spec'] as { ports: { port: number; targetPort: unknown }[] }).ports;
+    const ports = (must(await kube.get(service)).spec as { ports: { port: number; targetPort: unknown }[] }).ports;
     const index = ports.findIndex(({ port }) => port === 443);
     const path = `/spec/ports/${index}/targetPort`;
     // The plain port of metrics stands where TLS is expected.
@@ -158,7 +156,7 @@ describe('a hit while the server crashes', () => {
         kube.request('GET', `/api/v1/namespaces/stepmemo/pods/${metadata?.name}:8080/proxy/metrics`),
       ),
     );
-    return pages.some(({ body }) => /^stepmemo_leader 1$/m.test(String(body['message'])));
+    return pages.some(({ body }) => /^stepmemo_leader 1$/m.test(String(body.message)));
   }
 
   it('is completed when the crash came before anything was done', async () => {
@@ -187,7 +185,7 @@ describe('a hit while the server crashes', () => {
     expect(ended).toMatchObject({ phase: 'Succeeded' });
     const [node] = ended.nodes;
     const entry = await entryOf(namespace, 'faults', 'crash-between');
-    const stored = entry?.['outputs'] as { parameters: { value: string }[] };
+    const stored = entry?.outputs as { parameters: { value: string }[] };
     expect(node?.outputs?.parameters?.[0]?.value).toBe(stored.parameters[0]?.value);
     expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'hit', hasRun: false });
   });

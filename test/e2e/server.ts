@@ -33,7 +33,7 @@ export async function withServerEnv(env: Readonly<Record<string, string>>, work:
     await untilServerReady();
     await work();
   } finally {
-    const template = (before['spec'] as { template: unknown }).template;
+    const template = (before.spec as { template: unknown }).template;
     await kube.patch(DEPLOYMENT, [{ op: 'replace', path: '/spec/template', value: template }]);
     await untilServerReady();
   }

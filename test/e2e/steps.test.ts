@@ -59,7 +59,8 @@ describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
     // A few at a time: the node has two cores, and the waits are the controller's ticks.
     await inBatches(CASES, 5, async ({ file, cache, keys }) => {
       const first = await runOnce(namespace, file);
-      if (first.workflow.phase === 'Succeeded') await untilEntries(namespace, cache, keys.length);
+      // Whatever goes wrong with one kind is told by that kind's tests, not by all.
+      if (first.workflow.phase === 'Succeeded') await untilEntries(namespace, cache, keys.length).catch(console.error);
       runs.set(file, { first, second: await runOnce(namespace, file) });
     });
   }, 900_000);
