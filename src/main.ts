@@ -9,9 +9,7 @@ import { processOutput } from './cli/output.ts';
 import { runRelease } from './cli/release.ts';
 import { runUninstall } from './cli/uninstall.ts';
 import { configSchema } from './config.ts';
-import { createKubeApi } from './kube/client.ts';
 import { flagName, loadConfig } from './load-config.ts';
-import { startServer } from './server.ts';
 import { createLog } from './telemetry/log.ts';
 
 declare const STEPMEMO_VERSION: string;
@@ -39,6 +37,7 @@ server.action(async (flags: Record<string, string | undefined>) => {
   if (!loaded.ok) exitWithErrors(loaded.errors);
   const log = createLog(loaded.config.logLevel);
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'));
+  const { startServer } = await import('./server.ts');
   const running = await startServer(loaded.config, log).catch((error: unknown) => {
     log.fatal({ err: error }, 'the server could not start');
     return process.exit(EXIT_FAILED);
@@ -99,7 +98,7 @@ program
   .action(async (files: string[], flags: MigrateFlags) => {
     if (flags.cluster === files.length > 0) return exitWithErrors(['migrate: say either --cluster or files']);
     if (!flags.cluster) process.exitCode = runMigrateFiles({ files, ...flags }, processOutput);
-    else process.exitCode = await runMigrateCluster(flags, onCluster(flags));
+    else process.exitCode = await runMigrateCluster(flags, await onCluster(flags));
   });
 
 interface ClusterFlags {
@@ -123,7 +122,7 @@ program
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
   .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (flags: ClusterFlags) => {
-    process.exitCode = await runRelease(flags, onCluster(flags));
+    process.exitCode = await runRelease(flags, await onCluster(flags));
   });
 
 program
@@ -137,13 +136,15 @@ program
   .action(async (flags: ClusterFlags) => {
     const waitMs = Number(flags.waitSeconds) * 1000;
     if (!(waitMs >= 0)) return exitWithErrors([`--wait-seconds: "${flags.waitSeconds}" is no number of seconds`]);
-    process.exitCode = await runUninstall({ ...flags, waitMs }, onCluster(flags));
+    process.exitCode = await runUninstall({ ...flags, waitMs }, await onCluster(flags));
   });
 
 await program.parseAsync();
 
 /** Commands on a cluster act with the rights of whoever runs them. */
-function onCluster(flags: { readonly kubeconfig?: string }): KubeCommandDeps {
+async function onCluster(flags: { readonly kubeconfig?: string }): Promise<KubeCommandDeps> {
+  // Loaded where it is needed: the client is most of the program, and decide and lint start without it.
+  const { createKubeApi } = await import('./kube/client.ts');
   const file = flags.kubeconfig ?? process.env.KUBECONFIG ?? join(homedir(), '.kube', 'config');
   try {
     return { kube: createKubeApi(file), out: processOutput };
