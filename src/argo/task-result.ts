@@ -19,7 +19,8 @@ const taskResultSchema = z.looseObject({
     annotations: stringMap.nullish(),
     ownerReferences: z.array(z.looseObject({ kind: z.string(), uid: z.string() })).nullish(),
   }),
-  outputs: outputsSchema.nullish(),
+  // Whoever may write task results may write nonsense there; the rest must stay readable.
+  outputs: outputsSchema.nullish().catch(undefined),
   phase: z.unknown().optional(),
   message: z.unknown().optional(),
   progress: z.unknown().optional(),
@@ -48,7 +49,7 @@ export interface TaskResult {
   readonly leftovers: readonly string[];
 }
 
-/** Undefined where the object is no task result that can be read. */
+/** Undefined where the object is none that an API server would send. */
 export function readTaskResult(object: unknown): TaskResult | undefined {
   const parsed = taskResultSchema.safeParse(object);
   if (!parsed.success) return undefined;

@@ -26,7 +26,7 @@ export type Action =
   | { readonly do: 'nothing'; readonly why: string }
   /** Nothing until a time that no event tells of. */
   | { readonly do: 'wait'; readonly delayMs: number; readonly why: string }
-  /** As after a failed attempt: again, later each time. */
+  /** What was looked at says nothing: that counts as a failed attempt. */
   | { readonly do: 'retry'; readonly why: string }
   | { readonly do: 'look'; readonly at: Look }
   // ---- a gated pod

@@ -64,6 +64,7 @@ export const LEASE_NAME = 'stepmemo';
 const CONCURRENCY = 16;
 /** More steps than any pod's way has; beyond it something goes round in circles. */
 const MAX_ROUNDS = 24;
+const SWEEP_RETRY_MS = 1_000;
 const FIRST_BACKOFF_MS = 50;
 const MOST_BACKOFF_MS = 10_000;
 
@@ -271,10 +272,11 @@ class RunningController implements Controller {
 
   /** Once a term, when there is something to compare: what an earlier leader left in the middle. */
   #sweepIfDue(): void {
+    const { kube, view, log } = this.#options;
     // The first list of one watch may be through before the others are started.
     if (!this.#isSweepDue || !this.#taskResults?.isSynced || !this.#pods?.isSynced) return;
+    if (!view.isSynced) return void setTimeout(() => this.#sweepIfDue(), SWEEP_RETRY_MS).unref();
     this.#isSweepDue = false;
-    const { kube, view, log } = this.#options;
     sweepResults({
       kube,
       results: this.#results.live(),
@@ -315,7 +317,7 @@ class RunningController implements Controller {
         case 'wait':
           return this.#queue.addAfter(record.pod.uid, action.delayMs);
         case 'retry':
-          return this.#tryLater(record);
+          return this.#failed(record, { ok: false, status: 422, reason: 'Unreadable', message: action.why });
         case 'look': {
           const failure = await takeLook(this.#live, record, looked, action.at, this.#now());
           if (failure) return this.#failed(record, failure);

@@ -63,13 +63,14 @@ afterAll(async () => {
 });
 
 async function start(
-  options: { kube?: KubeWatchApi; config?: object; timing?: Partial<PlanTiming> } = {},
+  options: { kube?: KubeWatchApi; config?: object; timing?: Partial<PlanTiming>; now?: () => number } = {},
 ): Promise<Controller> {
   const controller = startController({
     kube: options.kube ?? kube,
     view,
     config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
     log,
+    ...(options.now && { now: options.now }),
     timing: { hangMs: 1000, holderGraceMs: 1000, resultGraceMs: 500, ...options.timing },
     metrics: { outcome: () => {}, completion: () => {}, setLeader: () => {} },
     recordEvent: ({ reason, regarding }) => outcomes.push({ reason, pod: regarding.name }),
@@ -253,7 +254,7 @@ const isGone = async (path: ObjectPath): Promise<boolean> => {
 const untilSucceeded = (step: MadeStep) =>
   waitFor(async () => (await phaseOf(step)) === 'Succeeded', { what: 'the pod to be Succeeded' });
 const untilReleased = (step: MadeStep) =>
-  waitFor(async () => (await gatesOf(step)).length === 0, { what: 'the gate to be gone' });
+  waitFor(async () => (await gatesOf(step)).length === 0, { what: 'the gate to be gone', deadlineMs: 30_000 });
 
 describe('a hit', () => {
   test('ends as Succeeded, with the outputs of the entry in a task result of Argo’s form', async () => {
@@ -452,6 +453,15 @@ describe('a crash', () => {
     await waitFor(() => isGone(step.resultPath), { what: 'the result to be gone' });
   });
 
+  test('of nobody: a result whose pod is deleted goes with it', async () => {
+    await putEntry('deleted-early', 'x');
+    await start({ config: { taskResultWaitMs: 60_000 } });
+    const step = await makeStep({ key: 'deleted-early', version: 'v3.6.10' });
+    await waitFor(async () => !(await isGone(step.resultPath)), { what: 'the result to be there' });
+    must(await admin.remove(step.path));
+    await waitFor(() => isGone(step.resultPath), { what: 'the result to be gone' });
+  });
+
   test('of the watch (410, events lost) is made good by listing again', async () => {
     await putEntry('expired-watch', 'x');
     let expired = 0;
@@ -600,6 +610,47 @@ describe('a gated pod that is no hit', () => {
     expect(await phaseOf(step)).toBe('Pending');
     must(await admin.merge(step.path, { metadata: { finalizers: null } }));
     await waitFor(() => isGone(step.path), { what: 'the pod to be gone' });
+  });
+});
+
+describe('an API server that refuses', () => {
+  /** Refuses some writes, again and again. */
+  const refusing = (isRefused: (verb: string, resource: string) => boolean): KubeWatchApi => {
+    const refusal = { ok: false, status: 403, reason: 'Forbidden', message: 'refused' } as const;
+    return {
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
+      create: async (path, body) => (isRefused('create', path.resource.resource) ? refusal : kube.create(path, body)),
+      patch: async (path, patch, subresource) =>
+        isRefused(`patch${subresource ?? ''}`, path.resource.resource) ? refusal : kube.patch(path, patch, subresource),
+      remove: async (path, preconditions) =>
+        isRefused('remove', path.resource.resource) ? refusal : kube.remove(path, preconditions),
+    };
+  };
+  /** A clock on which every second is ten. */
+  const hasty = () => {
+    const startMs = Date.now();
+    return () => startMs + (Date.now() - startMs) * 10;
+  };
+
+  test.each([
+    { what: 'the task result', refused: ['create workflowtaskresults'], hasResult: false },
+    { what: 'the status', refused: ['patchstatus pods'], hasResult: false },
+    {
+      what: 'the status, and to delete the result',
+      refused: ['patchstatus pods', 'remove workflowtaskresults'],
+      hasResult: true,
+    },
+  ])('$what keeps no pod: it runs', async ({ refused, hasResult }) => {
+    await putEntry('refused-write', 'x');
+    const stubborn = refusing((verb, resource) => refused.includes(`${verb} ${resource}`));
+    await start({ kube: stubborn, now: hasty() });
+    const step = await makeStep({ key: 'refused-write' });
+    await untilReleased(step);
+    expect(await annotationsOf(step)).toMatchObject({
+      [DECISION_ANNOTATION]: 'skip',
+      [REASON_ANNOTATION]: 'internal-error',
+    });
+    expect(await isGone(step.resultPath)).toBe(!hasResult);
   });
 });
 
