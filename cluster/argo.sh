@@ -87,7 +87,8 @@ install_version() {
   [ "$(installed_version || echo "$v")" = "$v" ] || uninstall
   mkdir -p "$STATE"
   if [ ! -e "$STATE/version" ]; then
-    crds create "$v"
+    # Some are there already when an earlier run was killed.
+    crds create "$v" 2>/dev/null || { crds delete "$v" --ignore-not-found && crds create "$v"; }
     echo "$v" >"$STATE/version"
   fi
   [ -n "$INTO" ] || argo_images "$v"

@@ -80,6 +80,7 @@ node_leftovers() {
   rm -rf /var/lib/cni/results/stepmemo-* /var/lib/cni/cache/results/stepmemo-*
   if ! foreign kubelet; then
     cgroups
+    rm -f /var/lib/cni/results/cni-loopback-* # containerd forgets them
     rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,DEPRECATION} # not below --root-dir
     rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet /var/lib/cni/results /var/lib/cni 2>/dev/null || true
   fi
