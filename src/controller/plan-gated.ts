@@ -148,12 +148,15 @@ function planDeletion(facts: PodFacts): Action {
   return first ?? { do: 'delete-pod', why: 'Argo is done with it and looks at it no more' };
 }
 
-/** What is to be done until no result of ours is there. */
+/**
+ * What is to be done until no result of our making is there, for this pod or one of before: its executor, once it runs, could
+ * not write into it (admission policy stepmemo-task-results).
+ */
 function planResultRemoval(facts: PodFacts): Action | undefined {
   if (facts.result === undefined) return look('result');
   if (facts.result === 'unreadable') return { do: 'retry', why: 'the task result could not be read' };
-  const result = ownResult(facts);
-  return result && { do: 'delete-result', result };
+  if (facts.result === 'none' || facts.result.markedPodUid === undefined) return undefined;
+  return { do: 'delete-result', result: facts.result };
 }
 
 function ownResult({ result, pod }: PodFacts): TaskResult | undefined {

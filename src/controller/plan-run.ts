@@ -24,6 +24,8 @@ export const START_FAILURES: ReadonlySet<string> = new Set([
 export const HISTORY_MS = 5 * 60_000;
 const NOT_SYNCED_RETRY_MS = 250;
 const RESULT_POLL_MS = 500;
+/** Several ticks of a workflow controller as shipped (DEFAULT_REQUEUE_TIME, 10 s). */
+const JUDGEMENT_MS = 60_000;
 
 /**
  * The way of a pod that runs or ran: nothing until it ends, but for an end that our container alone holds up; then, of one
@@ -38,18 +40,22 @@ const RESULT_POLL_MS = 500;
  */
 export function planRun(facts: PodFacts, settings: PlanSettings): Action {
   const { pod } = facts;
+  const stray = planStrayResult(facts);
+  if (stray) return stray;
   if (pod.annotations[DECISION_ANNOTATION] !== 'miss') return nothing('not a miss of ours');
   if (!facts.isViewSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
   if (!facts.arePoliciesInstalled) return nothing('without the admission policies no stamp can be trusted');
-  const stray = planStrayResult(facts);
-  if (stray) return stray;
   if (!isTerminal(pod)) return planHealing(facts, settings);
   return facts.isSettled ? nothing('settled') : planEnded(facts, settings);
 }
 
-/** A result made for a hit, by a leader that lost its race with the pod's release: the pod's executor cannot write to it. */
-function planStrayResult({ pod, isLeader, watchedResult }: PodFacts): Action | undefined {
-  if (!isLeader || watchedResult?.markedPodUid !== pod.uid) return undefined;
+/**
+ * A result of our making in the way of a pod that runs: of a leader that lost its race with the pod's release, or of a hit
+ * that had this node before (`argo retry`). The pod's executor cannot write into it, so it goes before that starts.
+ */
+function planStrayResult({ pod, isLeader, arePoliciesInstalled, watchedResult }: PodFacts): Action | undefined {
+  const isInTheWay = watchedResult?.markedPodUid !== undefined && !isTerminal(pod);
+  if (!isLeader || !arePoliciesInstalled || !isInTheWay) return undefined;
   return { do: 'delete-result', result: watchedResult };
 }
 
@@ -129,8 +135,8 @@ function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Ac
   if (stored.podUid === pod.uid) return settle('its entry is there');
   if (stored.createdAtMs !== undefined && stored.createdAtMs > endedAtMs) return settle('a newer entry is there');
   if (workflow === undefined) return look('workflow');
-  const damage = findDamage(facts);
-  if (damage) return settle(damage, { reason: 'step-failed', message: damage });
+  const bad = planDamage(facts);
+  if (bad) return bad;
   const assembled = assembleEntry({
     pod: pod.object,
     step: plan.step,
@@ -151,6 +157,17 @@ function findDamage({ workflow }: PodFacts): string | undefined {
   if (workflow.isShuttingDown) return 'the workflow was stopped while the step ran';
   if (workflow.nodePhase === 'Failed' || workflow.nodePhase === 'Error') return 'Argo takes the step as failed';
   return undefined;
+}
+
+function planDamage(facts: PodFacts): Action | undefined {
+  const damage = findDamage(facts);
+  if (damage) return settle(damage, { reason: 'step-failed', message: damage });
+  // Of a pod that failed by its sidecars alone Argo says what it is worth: only its word makes an entry of it.
+  const { pod, workflow } = facts;
+  if (pod.phase !== 'Failed' || readOwnEnd(pod).isEveryExitZero) return undefined;
+  if (workflow?.is === 'there' && workflow.nodePhase === 'Succeeded') return undefined;
+  if (msSinceEnd(facts) < JUDGEMENT_MS) return wait(RESULT_POLL_MS, 'Argo has not judged the node yet');
+  return settle('Argo never took the failed pod as a success');
 }
 
 interface Reported {

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { COMPLETED_LABEL, NODE_ID_ANNOTATION } from '../argo/names.ts';
+import {
+  COMPLETED_LABEL,
+  MAIN_CONTAINER,
+  NODE_ID_ANNOTATION,
+  SUPERVISOR_CONTAINER,
+  WAIT_CONTAINER,
+} from '../argo/names.ts';
 import {
   CAPTURE_CONTAINER,
   DECISION_ANNOTATION,
@@ -159,14 +165,24 @@ export function readOwnEnd(pod: StepPod): OwnEnd {
   };
 }
 
+/** Argo's own, and the one that counts as the step: 0 or the step failed. */
+const UNFORGIVEN = new Set([MAIN_CONTAINER, WAIT_CONTAINER, SUPERVISOR_CONTAINER]);
+/** SIGKILL and SIGTERM: how the executor ends a template's sidecars once main has ended. */
+const FORGIVEN_CODES = new Set([0, 137, 143]);
+
 /**
- * Whether the step succeeded: the pod did, or it failed by the capture container alone. (Argo forgives a sidecar 137 and
- * 143, workflow/controller/operator.go:inferFailedReason; what it makes of the node is looked up before an entry is written.)
+ * Whether the step may have succeeded: the pod did, or it failed by sidecars alone that were ended with the step.
+ * (workflow/controller/operator.go:inferFailedReason; what it makes of the node is looked up before an entry is written.)
  */
 export function hasSucceeded(pod: StepPod): boolean {
   if (pod.phase === 'Succeeded') return true;
-  const end = readOwnEnd(pod);
-  return pod.phase === 'Failed' && pod.failureReason === '' && end.haveAllEnded && end.isEveryExitZero;
+  if (pod.phase !== 'Failed' || pod.failureReason !== '' || !readOwnEnd(pod).haveAllEnded) return false;
+  return pod.containers.every(({ name }) => {
+    const state = pod.states.get(name);
+    if (state?.is !== 'terminated') return name === CAPTURE_CONTAINER;
+    if (name === CAPTURE_CONTAINER || state.exitCode === 0) return true;
+    return !UNFORGIVEN.has(name) && FORGIVEN_CODES.has(state.exitCode);
+  });
 }
 
 /**

@@ -142,7 +142,7 @@ describe('the way of a gated pod', () => {
     {
       when: 'it is a miss now and the result is another pod’s',
       facts: { decision: MISS, result: resultOf({ markedFor: 'another' }), workflow: THERE },
-      does: { do: 'release', decision: 'miss' },
+      does: { do: 'delete-result' },
     },
     {
       when: 'it is a miss now and the result is the executor’s of before',

@@ -103,6 +103,30 @@ describe('the way of a pod that ended', () => {
       does: { do: 'write-entry' },
     },
     {
+      when: "it failed by the template's own sidecar, ended with the step, and Argo takes it as succeeded",
+      pod: endedPod({ phase: 'Failed', states: { ...WELL_ENDED, web: { exitCode: 143 } } }),
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, nodePhase: 'Succeeded' } },
+      does: { do: 'write-entry' },
+    },
+    {
+      when: "it failed by the template's own sidecar, and Argo has not judged it yet",
+      pod: endedPod({ phase: 'Failed', states: { ...WELL_ENDED, web: { exitCode: 137 } } }),
+      facts: { ...LOOKED, held: HELD },
+      does: { do: 'wait' },
+    },
+    {
+      when: "it failed by the template's own sidecar in a way that is not forgiven",
+      pod: endedPod({ phase: 'Failed', states: { ...WELL_ENDED, web: { exitCode: 1 } } }),
+      facts: { ...LOOKED, held: HELD },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
+      when: 'main itself was killed',
+      pod: endedPod({ phase: 'Failed', states: { ...WELL_ENDED, main: { exitCode: 137 } } }),
+      facts: { ...LOOKED, held: HELD },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
       when: 'the workflow was being stopped',
       facts: { ...LOOKED, held: HELD, workflow: { ...THERE, isShuttingDown: true } },
       does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
@@ -297,6 +321,24 @@ describe('a pod that is not where it was', () => {
       when: 'it is gone, and the result is another pod’s',
       facts: { isGone: true, watchedResult: resultOf({ markedFor: 'uid-2' }) },
       does: { do: 'settle' },
+    },
+    {
+      when: 'it runs, with a result that was made for a hit that had its node before',
+      pod: podOf({ annotations: { 'stepmemo.io/decision': 'miss' }, states: { wait: 'unknown', main: 'unknown' } }),
+      facts: { watchedResult: resultOf({ markedFor: 'earlier' }) },
+      does: { do: 'delete-result' },
+    },
+    {
+      when: 'it was let go, with a result that was made for its hit',
+      pod: podOf({ annotations: { 'stepmemo.io/decision': 'skip' } }),
+      facts: { watchedResult: ours },
+      does: { do: 'delete-result' },
+    },
+    {
+      when: 'it was let go, with a result of its own',
+      pod: podOf({ annotations: { 'stepmemo.io/decision': 'skip' } }),
+      facts: { watchedResult: resultOf() },
+      does: { do: 'nothing' },
     },
     {
       when: 'it runs, with a result that was made for its hit',
