@@ -17,7 +17,7 @@ export interface LookupLimits {
 const ROUND_LIMIT = 10;
 
 /**
- * Runs a pure judgement until it asks for nothing that is not known, and returns its last answer. A lookup that fails,
+ * Runs a pure judgement, and again with what it has asked for as long as that may change it; returns its last answer. A lookup that fails,
  * comes too late or is one too many finds nothing: it is never held against anybody.
  */
 export async function judgeWithLookups<T>(
@@ -37,7 +37,15 @@ export async function judgeWithLookups<T>(
     const verdict = judge(lookupsBy(kube, ask));
     const wanted = [...missing].slice(0, Math.max(0, limit - known.size));
     if (wanted.length === 0 || round >= ROUND_LIMIT || performance.now() >= end) return verdict;
-    await Promise.all(wanted.map(async ([id, read]) => known.set(id, await read())));
+    const found = await Promise.all(
+      wanted.map(async ([id, read]) => {
+        const answer = await read();
+        known.set(id, answer);
+        return answer;
+      }),
+    );
+    // A template that is not there and a cache that is in order change nothing: a large object is not judged twice.
+    if (!found.some((answer) => isObject(answer) || answer === 'unlabeled')) return verdict;
   }
 }
 

@@ -1,4 +1,4 @@
-import { isObject, placeIn } from '../workflow-walk.ts';
+import { isObject, type Place } from '../workflow-walk.ts';
 import { MOVED_ANNOTATIONS } from './as-written.ts';
 import {
   annotationHolder,
@@ -8,6 +8,7 @@ import {
   type Holder,
   holderOf,
   isResourceAllowed,
+  placeBelow,
   type Subject,
 } from './subject.ts';
 
@@ -114,14 +115,21 @@ function isNearer(subject: Subject, one: Holder, other: Holder): boolean {
 function blockField(holder: Holder, parts: readonly string[]): Field {
   let value: unknown = holder.template.memoize;
   for (const part of parts) value = isObject(value) ? (value[part] ?? undefined) : undefined;
-  const place = placeIn(holder.place, 'memoize', ...parts);
-  return { via: holder.via, value, place: holder.isMoved ? { ...place, pointer: movedPointer(holder, parts) } : place };
+  const place = placeBelow(holder.place, 'memoize', ...parts);
+  return { via: holder.via, value, place: holder.isMoved ? movedPlace(holder, place, parts) : place };
 }
 
-function movedPointer(holder: Holder, parts: readonly string[]): string {
-  const [name = 'key'] = parts;
+/** As it was written, but where it stands now. */
+function movedPlace(holder: Holder, written: Place, [name]: readonly string[]): Place {
   const annotation = MOVED_ANNOTATIONS[NAMES.find((known) => known === name) ?? 'key'];
-  return annotationPlace(holder, annotation).pointer;
+  return {
+    get pointer() {
+      return annotationPlace(holder, annotation).pointer;
+    },
+    get path() {
+      return written.path;
+    },
+  };
 }
 
 /**

@@ -92,7 +92,27 @@ export function annotationHolder(subject: Subject, name: string): Holder | undef
 }
 
 export function annotationPlace(holder: Holder, name: string): Place {
-  return placeIn(holder.place, 'metadata', 'annotations', name);
+  return placeBelow(holder.place, 'metadata', 'annotations', name);
+}
+
+/** A place that is put into words only when somebody reads it: most are never told to anybody. */
+class PlaceBelow implements Place {
+  readonly #parent: Place;
+  readonly #parts: readonly (string | number)[];
+  constructor(parent: Place, parts: readonly (string | number)[]) {
+    this.#parent = parent;
+    this.#parts = parts;
+  }
+  get pointer(): string {
+    return placeIn(this.#parent, ...this.#parts).pointer;
+  }
+  get path(): string {
+    return placeIn(this.#parent, ...this.#parts).path;
+  }
+}
+
+export function placeBelow(place: Place, ...parts: readonly (string | number)[]): Place {
+  return new PlaceBelow(place, parts);
 }
 
 /** Whether a resource template may be skipped, which only its author can say. */
@@ -101,26 +121,32 @@ export function isResourceAllowed(subject: Subject): boolean {
   return holder !== undefined && annotationsOf(holder)[ALLOW_RESOURCE_ANNOTATION] === 'true';
 }
 
-type Declarations = ReadonlyMap<string, Unknowns>;
-/** Declarations of a template, by name: defaults are asked for theirs once for each template. */
-const declarations = new WeakMap<Unknowns, Map<string, Declarations>>();
+/** By name, for the long lists: defaults are asked for theirs once for each template. */
+const declarations = new WeakMap<readonly unknown[], ReadonlyMap<string, Unknowns>>();
+const SHORT = 16;
 
-function declaredBy({ template }: Holder, side: 'inputs' | 'outputs', what: 'parameters' | 'artifacts'): Declarations {
-  let known = declarations.get(template);
+function declaredBy(
+  { template }: Holder,
+  side: 'inputs' | 'outputs',
+  what: 'parameters' | 'artifacts',
+): readonly unknown[] {
+  const holder = template[side];
+  const list = isObject(holder) ? holder[what] : undefined;
+  return Array.isArray(list) ? list : [];
+}
+
+function isNamed(declaration: unknown, name: string): declaration is Unknowns {
+  return isObject(declaration) && declaration.name === name;
+}
+
+function findIn(list: readonly unknown[], name: string): Unknowns | undefined {
+  if (list.length <= SHORT) return list.find((declaration): declaration is Unknowns => isNamed(declaration, name));
+  let known = declarations.get(list);
   if (known === undefined) {
-    known = new Map();
-    declarations.set(template, known);
+    known = new Map(list.filter(isObject).map((declaration) => [plainText(declaration.name), declaration]));
+    declarations.set(list, known);
   }
-  const id = `${side}.${what}`;
-  let found = known.get(id);
-  if (found === undefined) {
-    const holder = template[side];
-    const list = isObject(holder) ? holder[what] : undefined;
-    const declared = Array.isArray(list) ? list.filter(isObject) : [];
-    found = new Map(declared.map((declaration) => [plainText(declaration.name), declaration]));
-    known.set(id, found);
-  }
-  return found;
+  return known.get(name);
 }
 
 /** A declared input or output, of the template itself or of its defaults. */
@@ -130,17 +156,23 @@ export function findDeclared(
   what: 'parameters' | 'artifacts',
   name: string,
 ): Unknowns | undefined {
-  return subject.holders.map((holder) => declaredBy(holder, side, what).get(name)).find((found) => found !== undefined);
+  for (const holder of subject.holders) {
+    const found = findIn(declaredBy(holder, side, what), name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** The names of the template's own input parameters. */
-export function inputParameterNames(subject: Subject): readonly string[] {
-  return [...declaredBy(subject.own, 'inputs', 'parameters').keys()];
+export function inputParameterNames(subject: Subject): readonly unknown[] {
+  return declaredBy(subject.own, 'inputs', 'parameters').map((declaration) => {
+    return isObject(declaration) ? declaration.name : undefined;
+  });
 }
 
 function hasDeclared(subject: Subject, side: 'inputs' | 'outputs'): boolean {
   return subject.holders.some((holder) => {
-    return declaredBy(holder, side, 'parameters').size > 0 || declaredBy(holder, side, 'artifacts').size > 0;
+    return declaredBy(holder, side, 'parameters').length > 0 || declaredBy(holder, side, 'artifacts').length > 0;
   });
 }
 

@@ -1,6 +1,6 @@
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../../argo/names.ts';
 import { ALLOW_RESOURCE_ANNOTATION } from '../names.ts';
-import { isObject, placeIn } from '../workflow-walk.ts';
+import { isObject } from '../workflow-walk.ts';
 import { judgeAnnotations, judgeUselessKey } from './annotation-rules.ts';
 import { formatVersion, imageTag, isOlderThan, losesStepsOutputs } from './argo-version.ts';
 import { type Asked, readAsked } from './asked.ts';
@@ -15,6 +15,7 @@ import {
   holderOf,
   inputParameterNames,
   memberOf,
+  placeBelow,
   type Spot,
   type Subject,
   shownName,
@@ -26,7 +27,7 @@ import { isConfigMapName, judgeCacheName, judgeKey, judgeMaxAge, judgeShape, jud
 export function judgeTemplate(input: RuleInput): readonly Found[] {
   const { subject } = input;
   const { own, where } = subject;
-  const memoize = { place: placeIn(own.place, 'memoize'), via: own.via, value: own.template.memoize ?? undefined };
+  const memoize = { place: placeBelow(own.place, 'memoize'), via: own.via, value: own.template.memoize ?? undefined };
   const askings = readAsked(subject);
   // Of defaults alone it cannot be told what they will be merged into: each template is judged with them.
   const rules = where === 'templateDefaults' ? VALUE_RULES : [...VALUE_RULES, ...TEMPLATE_RULES];
@@ -148,7 +149,7 @@ const judgeDaemon: AskedRule = (asked, { subject }) => {
 const judgeSynchronization: AskedRule = (asked, { subject, context }) => {
   const holder = holderOf(subject, 'synchronization');
   if (holder === undefined) return NOTHING;
-  const spot = { place: placeIn(holder.place, 'synchronization'), via: holder.via };
+  const spot = { place: placeBelow(holder.place, 'synchronization'), via: holder.via };
   const found = { rule: 'memoize-with-synchronization', spot } as const;
   if (asked.lookedUpBy === 'stepmemo' && context.mode === 'managed') {
     const message = 'Argo takes the lock before stepmemo can look at the cache, so even hits wait for it one by one.';
@@ -174,7 +175,7 @@ function collectedArtifacts(holder: Holder, general: string | undefined): readon
   return artifacts.slice(0, ARTIFACT_LIMIT).flatMap((artifact: unknown, index): readonly Found[] => {
     const strategy = isObject(artifact) ? (strategyOf(artifact.artifactGC) ?? general) : undefined;
     if (!isObject(artifact) || strategy === undefined || strategy === 'Never') return NOTHING;
-    const spot = { place: placeIn(holder.place, 'outputs', 'artifacts', index), via: holder.via };
+    const spot = { place: placeBelow(holder.place, 'outputs', 'artifacts', index), via: holder.via };
     const message = `artifactGC ${quote(strategy)} deletes the artifact while entries still point to it.`;
     const fix = 'Set artifactGC: {strategy: Never} on this artifact.';
     return [{ rule: 'artifacts-collected', spot, message, fix, detail: plainText(artifact.name) }];
@@ -214,7 +215,7 @@ const judgeImage: AskedRule = ({ key }, { subject }) => {
     if (typeof image !== 'string' || image.includes('@') || image.includes('{{')) return NOTHING;
     const tag = imageTag(image);
     if (tag !== undefined && typeof key.value === 'string' && key.value.includes(tag)) return NOTHING;
-    const spot = { place: placeIn(own.place, body, 'image'), via: own.via };
+    const spot = { place: placeBelow(own.place, body, 'image'), via: own.via };
     const message = `The image ${quote(image)} may change under its name, and entries made with the old one still hit.`;
     const fix = 'Name it by digest, or put its version into the key.';
     return [{ rule: 'image-unpinned', spot, message, fix, detail: image }];
