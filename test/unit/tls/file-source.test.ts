@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -161,6 +161,24 @@ describe('files that are wrong', () => {
     const source = sourceFor(kubeWithWebhooks());
     await source.refresh();
     expect(source.readiness().reason).toContain(`is not for ${SERVICE_NAME}`);
+  });
+  test('files that are exchanged while they are read are never mixed', async () => {
+    await mount(filesOf(await leafOf()));
+    const first = await readlink(join(folder, '..data'));
+    await mount(filesOf(await leafOf()));
+    const versions = [first, await readlink(join(folder, '..data'))];
+    let isOver = false;
+    const exchange = (async () => {
+      for (let turn = 0; !isOver; turn++) {
+        await symlink(versions[turn % 2] ?? '', join(folder, '..data_tmp'));
+        await rename(join(folder, '..data_tmp'), join(folder, '..data'));
+      }
+    })();
+    const readings: unknown[] = [];
+    for (let reads = 0; reads < 500; reads++) readings.push(await readCertificateFiles(folder));
+    isOver = true;
+    await exchange;
+    expect(readings.filter((reading) => !(reading as { ok: boolean }).ok)).toEqual([]);
   });
   test('files without the links of a mounted Secret are read as well', async () => {
     for (const [name, text] of Object.entries(filesOf(await leafOf()))) await writeFile(join(folder, name), text);
