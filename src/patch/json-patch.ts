@@ -7,5 +7,12 @@ export type JsonPatch = readonly JsonPatchOperation[];
 
 /** A JSON Pointer (RFC 6901) from its parts: `~` and `/` in a part are escaped, numbers are array positions. */
 export function pointer(...parts: readonly (string | number)[]): string {
-  return parts.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  let text = '';
+  for (const part of parts) text += `/${typeof part === 'number' ? part : escapePart(part)}`;
+  return text;
+}
+
+/** Nearly all parts are plain, and large objects have very many. */
+function escapePart(part: string): string {
+  return part.includes('~') || part.includes('/') ? part.replaceAll('~', '~0').replaceAll('/', '~1') : part;
 }

@@ -22,7 +22,8 @@ export function createCollector(context: PolicyContext): Collector {
     add: ({ rule, spot, message, fix, detail = '', atMost }, subject, reference) => {
       const severity = atMostOf(severityOf(rule, context.settings, context.namespace), atMost);
       if (severity === 'off' || (spot.via !== undefined && severity !== 'deny')) return;
-      const id = JSON.stringify([rule, spot.via, spot.place.path, detail]);
+      // A path has no line breaks: names that need quotes are quoted in it.
+      const id = `${rule}\n${spot.place.path}\n${spot.via ?? ''}\n${detail}`;
       if (findings.has(id)) return;
       const finding = { rule, severity, fix, subject, detail };
       if (spot.via === undefined) {

@@ -48,11 +48,14 @@ function pairOff(
 }
 
 const QUOTE_LIMIT = 60;
+/** What needs no escape in JSON and does nothing to a terminal. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** A user's text for a message: in quotes, without control characters, shortened. */
 export function quote(value: unknown): string {
   if (typeof value !== 'string') return describe(value);
   const shown = value.length <= QUOTE_LIMIT ? value : `${value.slice(0, QUOTE_LIMIT)}…`;
+  if (PLAIN.test(shown)) return `"${shown}"`;
   // Half a surrogate pair or a bidirectional override must not reach a terminal.
   return JSON.stringify(shown).replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (character) => {
     return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;

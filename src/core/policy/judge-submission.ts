@@ -71,12 +71,12 @@ export function verdictOf(kind: string, findings: readonly Finding[]): PolicyVer
   const warnings = findings.filter(({ severity }) => severity === 'warn');
   const [first] = denials;
   if (first === undefined) {
-    return pass(warnings[0]?.rule ?? 'policy-kept', `${warnings.length} warnings`, shorten(warnings.map(asWarning)));
+    return pass(warnings[0]?.rule ?? 'policy-kept', `${warnings.length} warnings`, shorten(warnings));
   }
   // Warnings of a denied object belong into the same text: whoever corrects it wants to do so once.
-  const lines = [...denials, ...warnings].map((finding) => `- ${asText(finding)}`);
-  const shown = lines.slice(0, SHOWN_LIMIT);
-  const more = lines.length > shown.length ? [`- and ${lines.length - shown.length} more`] : [];
+  const told = [...denials, ...warnings];
+  const shown = told.slice(0, SHOWN_LIMIT).map((finding) => `- ${asText(finding)}`);
+  const more = told.length > shown.length ? [`- and ${told.length - shown.length} more`] : [];
   const intro = `stepmemo's policy refuses this ${kind}:`;
   return {
     isAllowed: false,
@@ -105,12 +105,13 @@ function shortPath(path: string): string {
 /** The API server shortens warnings when they have more than 4096 characters in all (endpoints/filters/warning.go). */
 const WARNINGS_LIMIT = 3500;
 
-function shorten(warnings: readonly string[]): readonly string[] {
+function shorten(findings: readonly Finding[]): readonly string[] {
   const kept: string[] = [];
   let length = 0;
-  for (const warning of warnings) {
+  for (const finding of findings) {
+    const warning = asWarning(finding);
     length += warning.length;
-    if (length > WARNINGS_LIMIT) return [...kept, `and ${warnings.length - kept.length} more; stepmemo lint shows all`];
+    if (length > WARNINGS_LIMIT) return [...kept, `and ${findings.length - kept.length} more; stepmemo lint shows all`];
     kept.push(warning);
   }
   return kept;

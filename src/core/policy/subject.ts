@@ -99,15 +99,21 @@ export function annotationPlace(holder: Holder, name: string): Place {
 class PlaceBelow implements Place {
   readonly #parent: Place;
   readonly #parts: readonly (string | number)[];
+  #words: Place | undefined;
+
   constructor(parent: Place, parts: readonly (string | number)[]) {
     this.#parent = parent;
     this.#parts = parts;
   }
   get pointer(): string {
-    return placeIn(this.#parent, ...this.#parts).pointer;
+    return this.#made().pointer;
   }
   get path(): string {
-    return placeIn(this.#parent, ...this.#parts).path;
+    return this.#made().path;
+  }
+  #made(): Place {
+    this.#words ??= placeIn(this.#parent, ...this.#parts);
+    return this.#words;
   }
 }
 
