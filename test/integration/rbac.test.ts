@@ -81,7 +81,7 @@ test('each right says why it is there', async () => {
 
 test('docs/rbac.md lists each right, and no other', async () => {
   const docs = await readFile(new URL('../../docs/rbac.md', import.meta.url), 'utf8');
-  const rows = [...docs.matchAll(/^\| `([^`]*)` \| ([^|]+) \| ((?:cluster|own namespace)[^|]*) \|/gm)];
+  const rows = [...docs.matchAll(/^\| `([^`]*)` +\| ([^|]+) \| ((?:cluster|own namespace)[^|]*) \|/gm)];
   const inDocs = rows.flatMap(([, resource = '', verbs = '', scope = '']) =>
     verbs.split(',').map((verb) => `${verb.trim()} ${resource} ${scope.trim()}`),
   );
