@@ -140,7 +140,7 @@ export function addLintCommand(program: Command, exitWithErrors: (errors: readon
     .option('--argo-version <version>', 'the Argo that will run them, say 4.0.5', checkVersion)
     .addOption(new Option('--mode <mode>', 'mode of the namespace').choices(['managed', 'native']).default('managed'))
     .option('--namespace <name>', 'namespace of objects that name none', 'default')
-    .option('--rule <rule=severity...>', 'severity of a rule: deny, warn or off', readSeverity)
+    .option('--rule <rule=severity>', 'severity of a rule: deny, warn or off; may be given several times', readSeverity)
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json', 'sarif']).default('text'))
     .option('--config <file>', 'YAML or JSON file of settings, for its policy (also STEPMEMO_CONFIG)')
     .action((files: string[], options: LintFlags) => {
