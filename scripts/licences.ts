@@ -11,6 +11,7 @@ const ALLOWED = new Set([
   'CC0-1.0',
   'BlueOak-1.0.0',
   'Python-2.0',
+  'PSF-2.0',
   'Unlicense',
   'MIT-0',
   // Only tools that are not shipped with the server (vitest's build tool) are under it.

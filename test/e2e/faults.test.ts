@@ -69,7 +69,7 @@ const containerNames = (pod: KubeObject | undefined): readonly string[] =>
 
 /** Held back now: a completed pod keeps the gate in its spec for good. */
 const isGated = (pod: KubeObject): boolean =>
-  (pod['status'] as { phase?: string }).phase === 'Pending' &&
+  (pod.status as { phase?: string }).phase === 'Pending' &&
   ((pod.spec as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(({ name }) => name === HIT_GATE);
 
 describe('a step that ends badly', () => {
