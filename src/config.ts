@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { policySettingsSchema } from './core/policy/settings.ts';
+import type { DecisionSettings } from './core/view.ts';
 
 /**
  * The whole configuration of the server, in one schema. Each field can come from a flag (`--log-level`), an environment
@@ -112,3 +113,22 @@ export const configSchema = z.strictObject({
     .describe('What is refused or warned of at submission: severities of the rules, by cluster and namespace.'),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
+
+/**
+ * The part of the configuration that decisions depend on. `caBundle` is what sidecars will trust; only the running server
+ * knows it, and where nothing is injected it may be empty.
+ */
+export function decisionSettings(config: Config, caBundle = ''): DecisionSettings {
+  return {
+    controllerAccounts: config.controllerAccounts,
+    controllerNamespace: config.controllerNamespace,
+    sidecar: {
+      image: config.sidecarImage,
+      imagePullPolicy: config.sidecarImagePullPolicy,
+      captureUrl: config.captureUrl,
+      caBundle,
+      requests: { cpu: config.sidecarCpuRequest, memory: config.sidecarMemoryRequest },
+      limits: { cpu: config.sidecarCpuLimit, memory: config.sidecarMemoryLimit },
+    },
+  };
+}

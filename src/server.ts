@@ -8,22 +8,12 @@ import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
 import { createValidateConfigMaps } from './admission/validate-configmaps.ts';
 import { createValidateWorkflows } from './admission/validate-workflows.ts';
-import {
-  ARGO_API_VERSION,
-  INIT_CONTAINER,
-  MAIN_CONTAINER,
-  NODE_ID_ANNOTATION,
-  NODE_ID_ENV,
-  NODE_NAME_ANNOTATION,
-  TEMPLATE_ENV,
-  WORKFLOW_LABEL,
-} from './argo/names.ts';
+import { warmUp } from './admission/warm-up.ts';
 import { createCaptureApp } from './capture/endpoint.ts';
 import { createCaptureServer } from './capture/server.ts';
-import type { Config } from './config.ts';
+import { type Config, decisionSettings } from './config.ts';
 import { startController } from './controller/controller.ts';
-import { judgePod } from './core/judge-pod.ts';
-import type { ClusterView, DecisionSettings } from './core/view.ts';
+import type { DecisionSettings } from './core/view.ts';
 import { createKubeApi } from './kube/client.ts';
 import { createClusterView } from './kube/view.ts';
 import { createEventRecorder } from './telemetry/events.ts';
@@ -112,43 +102,6 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   };
 }
 
-/** The first decision compiles the schemas, which takes longer than the API server should wait: it is made before anyone asks. */
-function warmUp(view: ClusterView, settings: DecisionSettings): void {
-  const owner = { apiVersion: ARGO_API_VERSION, kind: 'Workflow', name: 'warm-up', uid: 'warm-up', controller: true };
-  const template = JSON.stringify({ name: 'warm-up', container: {}, memoize: { key: 'k' } });
-  const env = [
-    { name: TEMPLATE_ENV, value: template },
-    { name: NODE_ID_ENV, value: 'warm-up' },
-  ];
-  const pod = {
-    metadata: {
-      name: 'warm-up',
-      namespace: 'warm-up',
-      labels: { [WORKFLOW_LABEL]: 'warm-up' },
-      annotations: { [NODE_ID_ANNOTATION]: 'warm-up', [NODE_NAME_ANNOTATION]: 'warm-up' },
-      ownerReferences: [owner],
-    },
-    spec: { initContainers: [{ name: INIT_CONTAINER, env }], containers: [{ name: MAIN_CONTAINER }] },
-  };
-  const enabled = { ...view, namespace: () => ({ isEnabled: true, memoize: 'native', capture: 'sidecar' }) as const };
-  judgePod({ pod, creator: settings.controllerAccounts[0] ?? '', view: enabled, settings, now: new Date() });
-}
-
-function decisionSettings(config: Config, caBundle: string): DecisionSettings {
-  return {
-    controllerAccounts: config.controllerAccounts,
-    controllerNamespace: config.controllerNamespace,
-    sidecar: {
-      image: config.sidecarImage,
-      imagePullPolicy: config.sidecarImagePullPolicy,
-      captureUrl: config.captureUrl,
-      caBundle,
-      requests: { cpu: config.sidecarCpuRequest, memory: config.sidecarMemoryRequest },
-      limits: { cpu: config.sidecarCpuLimit, memory: config.sidecarMemoryLimit },
-    },
-  };
-}
-
 type AnyServer = PlainServer | TlsServer;
 
 function listen(server: AnyServer, port: number, address: string): Promise<number> {
@@ -162,10 +115,17 @@ function listen(server: AnyServer, port: number, address: string): Promise<numbe
   });
 }
 
+/** Longer than any request may take: what is still open then waits for nothing. */
+const DRAIN_MS = 5000;
+
 /** Idle connections end at once, busy ones once they are answered. */
 function close(server: AnyServer): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve());
+    const timer = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
     server.closeIdleConnections();
   });
 }

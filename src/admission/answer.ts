@@ -1,4 +1,6 @@
 import type { Verdict } from '../core/decision.ts';
+import type { Rule } from '../core/policy/rules.ts';
+import type { Reason } from '../core/reasons.ts';
 
 /** The response part of an AdmissionReview. */
 export interface AdmissionAnswer {
@@ -11,7 +13,7 @@ export interface AdmissionAnswer {
   /** Shown to the user when `allowed` is false. */
   readonly status?: { readonly code: number; readonly message: string };
   /** What the API server's audit log keeps: the decision and its reason. */
-  readonly auditAnnotations: Readonly<Record<string, string>>;
+  readonly auditAnnotations: { readonly decision: string; readonly reason: Reason | Rule };
 }
 
 /** The answer that carries out a verdict. A mutating webhook of stepmemo always allows. */

@@ -50,9 +50,9 @@ function serveReview(path: string, handler: AdmissionHandler, options: Admission
       return;
     }
     const answer = await decide(path, handler, review.data.request, options);
-    const { decision = 'skip', reason = 'internal-error' } = answer.auditAnnotations;
+    const { decision, reason } = answer.auditAnnotations;
     const seconds = (performance.now() - startedMs) / 1000;
-    options.metrics.admission({ path, decision, reason: reason as Reason, seconds });
+    options.metrics.admission({ path, decision, reason, seconds });
     response.json({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer });
   };
 }

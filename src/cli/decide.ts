@@ -3,7 +3,7 @@ import jsonpatch from 'jsonpatch';
 import { parseAllDocuments } from 'yaml';
 import { reviewSchema } from '../admission/review.ts';
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../argo/names.ts';
-import type { Config } from '../config.ts';
+import { type Config, decisionSettings } from '../config.ts';
 import type { Verdict } from '../core/decision.ts';
 import { judgePod } from '../core/judge-pod.ts';
 import type { ClusterView, NamespaceSettings } from '../core/view.ts';
@@ -62,7 +62,7 @@ export function runDecide(options: DecideOptions, config: Config, out: CommandOu
 
 function judge(subject: Subject, view: ClusterView, config: Config, now: Date, mode: 'managed' | 'native'): Verdict {
   const { object, oldObject, operation, creator } = subject;
-  if (object.kind === 'Pod') return judgePod({ pod: object, creator, view, settings: offlineSettings(config), now });
+  if (object.kind === 'Pod') return judgePod({ pod: object, creator, view, settings: decisionSettings(config), now });
   return judgeWorkflow({ object, oldObject, operation, namespace: offlineNamespace(mode) });
 }
 
@@ -136,22 +136,6 @@ function inNamespace(object: KubeObject, namespace: string | undefined): KubeObj
 
 function offlineNamespace(mode: 'managed' | 'native'): NamespaceSettings {
   return { isEnabled: true, memoize: mode, capture: 'sidecar' };
-}
-
-function offlineSettings(config: Config) {
-  return {
-    controllerAccounts: config.controllerAccounts,
-    controllerNamespace: config.controllerNamespace,
-    sidecar: {
-      image: config.sidecarImage,
-      imagePullPolicy: config.sidecarImagePullPolicy,
-      captureUrl: config.captureUrl,
-      // The certificate authority is the running server's; offline the patch shows an empty one.
-      caBundle: '',
-      requests: { cpu: config.sidecarCpuRequest, memory: config.sidecarMemoryRequest },
-      limits: { cpu: config.sidecarCpuLimit, memory: config.sidecarMemoryLimit },
-    },
-  };
 }
 
 /** Every namespace opted in and everything in place: what is asked is the decision about the object. */

@@ -4,9 +4,9 @@ import { COMPLETED_LABEL, WORKFLOW_LABEL } from '../argo/names.ts';
 import { readTaskResult, type TaskResult } from '../argo/task-result.ts';
 import { versionOf } from '../argo/versions.ts';
 import type { CaptureSink } from '../capture/types.ts';
-import type { Config } from '../config.ts';
+import { type Config, decisionSettings } from '../config.ts';
 import { CAPTURE_CONTAINER } from '../core/names.ts';
-import type { ClusterView, DecisionSettings } from '../core/view.ts';
+import type { ClusterView } from '../core/view.ts';
 import { runLeaderElection } from '../kube/leader.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
 import { type KubeFailure, type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts';
@@ -102,7 +102,7 @@ class RunningController implements Controller {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#settings = { ...PLAN_TIMING, ...options.timing, taskResultWaitMs: config.taskResultWaitMs };
-    this.#live = { kube, view, settings: settingsOf(config), readConfigMap: createConfigMapReader(kube) };
+    this.#live = { kube, view, settings: decisionSettings(config), readConfigMap: createConfigMapReader(kube) };
     this.#execution = {
       kube,
       results: this.#results,
@@ -408,20 +408,4 @@ class RunningController implements Controller {
     record.attempts += 1;
     this.#queue.addAfter(record.pod.uid, waitMs * (0.5 + Math.random() / 2));
   }
-}
-
-/** The sidecar's settings are admission's business: here nothing is injected. */
-function settingsOf(config: Config): DecisionSettings {
-  return {
-    controllerAccounts: config.controllerAccounts,
-    controllerNamespace: config.controllerNamespace,
-    sidecar: {
-      image: config.sidecarImage,
-      imagePullPolicy: config.sidecarImagePullPolicy,
-      captureUrl: config.captureUrl,
-      caBundle: '',
-      requests: { cpu: config.sidecarCpuRequest, memory: config.sidecarMemoryRequest },
-      limits: { cpu: config.sidecarCpuLimit, memory: config.sidecarMemoryLimit },
-    },
-  };
 }

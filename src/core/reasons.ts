@@ -111,6 +111,13 @@ export const REASONS = {
   'nothing-to-move': { meaning: 'No template of this object has a memoize that can be moved.', fix: '' },
   'native-mode': { meaning: 'The namespace is in native mode, so memoize stays where it is.', fix: '' },
   'spec-unchanged': { meaning: 'The update does not change the spec.', fix: '' },
+  // ---- policy: beside these the name of the rule is the reason, see docs/policy.md
+  'policy-kept': { meaning: 'The object keeps to the policy.', fix: '' },
+  'findings-old': { meaning: 'The update brings nothing that the stored object did not have already.', fix: '' },
+  'controller-update': { meaning: 'A workflow controller writes its own object, which is never stopped.', fix: '' },
+  'being-deleted': { meaning: 'The object is being deleted, which is never stopped.', fix: '' },
+  'own-write': { meaning: 'A workflow controller or stepmemo itself writes a cache, which is never stopped.', fix: '' },
+  'not-a-cache': { meaning: 'The ConfigMap is no cache.', fix: '' },
   // ---- capture and completion
   captured: { meaning: "The step's outputs were stored in the cache.", fix: '' },
   'capture-incomplete': {

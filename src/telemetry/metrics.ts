@@ -1,14 +1,15 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Rule } from '../core/policy/rules.ts';
 import type { Reason } from '../core/reasons.ts';
 
 /** Names and labels of all metrics; docs/metrics.md is made from what is registered here. */
 export interface Metrics {
   readonly registry: Registry;
   /** One admission answer. `seconds` is the time inside the server. */
-  admission(answer: { path: string; decision: string; reason: Reason; seconds: number }): void;
+  admission(answer: { path: string; decision: string; reason: Reason | Rule; seconds: number }): void;
   /** One outcome after admission: completed, released, captured, cache-full and so on. */
   outcome(reason: Reason): void;
-  /** From the pod's creation to the patch that ended it, seconds. */
+  /** From when the leader first saw the gated pod to the patch that ended it, seconds. */
   completion(seconds: number): void;
   captureRequest(status: number): void;
   setLeader(isLeader: boolean): void;
@@ -44,7 +45,7 @@ export function createMetrics(): Metrics {
   });
   const completions = new Histogram({
     name: 'stepmemo_completion_duration_seconds',
-    help: "From a hit's creation to the patch that ended its pod; creation is known to the second only.",
+    help: "From when the leader first saw a hit's pod to the patch that ended it.",
     buckets: COMPLETION_BUCKETS,
     registers,
   });

@@ -1,8 +1,10 @@
 import { deepEqual } from '../deep-equal.ts';
+import type { Reason } from '../reasons.ts';
 import { isObject, type Unknowns } from '../workflow-walk.ts';
 import type { PolicyContext } from './context.ts';
 import { findFindings } from './find-findings.ts';
 import { type Finding, newFindings, plainText } from './finding.ts';
+import type { Rule } from './rules.ts';
 
 /** A request to create or change a Workflow or a template object. */
 export interface Submission {
@@ -18,13 +20,13 @@ export interface Submission {
 /** The answer of the policy; `reason` is a rule, or why there is nothing to say. */
 export interface PolicyVerdict {
   readonly isAllowed: boolean;
-  readonly reason: string;
+  readonly reason: Reason | Rule;
   /** For a denial: everything that is wrong, over several lines. */
   readonly message: string;
   readonly warnings: readonly string[];
 }
 
-export function pass(reason: string, message: string, warnings: readonly string[] = []): PolicyVerdict {
+export function pass(reason: Reason | Rule, message: string, warnings: readonly string[] = []): PolicyVerdict {
   return { isAllowed: true, reason, message, warnings };
 }
 
