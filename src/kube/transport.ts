@@ -58,7 +58,7 @@ const REFUSAL_LIMIT_BYTES = 64 * 1024;
 /**
  * HTTP/1.1 to one API server over connections that are kept. @kubernetes/client-node 2.0.1 itself makes a new undici
  * Agent, thus a new TLS connection, for every single call (config.ts:createDispatcher), 5 to 10 ms each: this is why its
- * KubeConfig is used, and its API classes are not (docs/adr/0030-kept-connections.md).
+ * KubeConfig is used, and its API classes are not (docs/adr/0012-kept-connections.md).
  */
 export class Transport {
   readonly #source: AccessSource;
