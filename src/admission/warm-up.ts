@@ -9,10 +9,42 @@ import {
   WORKFLOW_LABEL,
 } from '../argo/names.ts';
 import { judgePod } from '../core/judge-pod.ts';
+import { judgeSubmission } from '../core/policy/judge-submission.ts';
+import { DEFAULT_POLICY } from '../core/policy/settings.ts';
 import type { ClusterView, DecisionSettings } from '../core/view.ts';
 
-/** The first decision compiles the schemas, which takes longer than the API server should wait: it is made before anyone asks. */
+/** The first decisions compile schemas and code, for longer than the API server should wait: they are made before anyone asks. */
 export function warmUp(view: ClusterView, settings: DecisionSettings): void {
+  warmUpPods(view, settings);
+  for (let round = 0; round < POLICY_ROUNDS; round++) warmUpPolicy(settings.controllerNamespace);
+}
+
+// Enough for V8 to compile what judges one of the thousands of templates that a large Workflow may have.
+const POLICY_ROUNDS = 5;
+const POLICY_TEMPLATES = 500;
+
+function warmUpPolicy(controllerNamespace: string): void {
+  const templates = Array.from({ length: POLICY_TEMPLATES }, (_, index) => ({
+    name: `warm-up-${index}`,
+    inputs: { parameters: [{ name: 'x' }] },
+    memoize: { key: '{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: 'warm-up' } } },
+    container: { image: 'warm-up:1' },
+  }));
+  const object = { kind: 'Workflow', metadata: { name: 'warm-up' }, spec: { entrypoint: 'warm-up-0', templates } };
+  const submission = { object, operation: 'CREATE', requester: '', controllerAccounts: [] };
+  judgeSubmission(submission, {
+    mode: 'managed',
+    namespace: 'warm-up',
+    controllerNamespace,
+    argoVersion: 'unknown',
+    settings: DEFAULT_POLICY,
+    lookUpTemplate: () => undefined,
+    areTemplatesStored: false,
+    cacheLabel: () => 'labeled',
+  });
+}
+
+function warmUpPods(view: ClusterView, settings: DecisionSettings): void {
   const owner = { apiVersion: ARGO_API_VERSION, kind: 'Workflow', name: 'warm-up', uid: 'warm-up', controller: true };
   const template = JSON.stringify({ name: 'warm-up', container: {}, memoize: { key: 'k' } });
   const env = [
