@@ -42,8 +42,8 @@ export function runDecide(options: DecideOptions, config: Config, out: CommandOu
   try {
     const now = readTime(options.now);
     const warnings: string[] = [];
-    const view = offlineView(options, warnings);
     const subjects = options.files.map((file) => readSubject(file, config));
+    const view = offlineView(options, subjects, warnings);
     const verdicts = subjects.map((subject) => withWarnings(judge(subject, view, config, now, options.mode), warnings));
     const results = options.apply
       ? subjects.map((subject, index) => applyPatch(subject.object, verdicts[index]?.patch ?? []))
@@ -139,12 +139,12 @@ function offlineNamespace(mode: 'managed' | 'native'): NamespaceSettings {
 }
 
 /** Every namespace opted in and everything in place: what is asked is the decision about the object. */
-function offlineView(options: DecideOptions, warnings: string[]): ClusterView {
+function offlineView(options: DecideOptions, subjects: readonly Subject[], warnings: string[]): ClusterView {
   const index = createCacheIndex();
   const maps = options.configmaps === undefined ? [] : readDocuments(options.configmaps).flatMap(itemsOf);
   for (const map of maps) {
     const { name = '', labels } = map.metadata ?? {};
-    if (labels?.[CACHE_LABEL] === CACHE_LABEL_VALUE) index.upsert(map);
+    if (labels?.[CACHE_LABEL] === CACHE_LABEL_VALUE) placesOf(map, subjects).forEach(index.upsert);
     else warnings.push(`ConfigMap ${name} is not read: it lacks the label ${CACHE_LABEL}: ${CACHE_LABEL_VALUE}`);
   }
   return {
@@ -158,10 +158,18 @@ function offlineView(options: DecideOptions, warnings: string[]): ClusterView {
   };
 }
 
+/** A ConfigMap, those of a List, or the one that a recorded review holds. */
 function itemsOf(content: unknown): KubeObject[] {
-  const object = content as KubeObject;
-  const items = object.items;
-  return (Array.isArray(items) ? (items as KubeObject[]) : [object]).map((map) => inNamespace(map, 'default'));
+  const object = content as KubeObject & { items?: unknown; request?: { object?: KubeObject } };
+  if (Array.isArray(object.items)) return object.items as KubeObject[];
+  return [object.kind === 'AdmissionReview' ? (object.request?.object ?? {}) : object];
+}
+
+/** A ConfigMap that names no namespace is taken to lie where the pods are. */
+function placesOf(map: KubeObject, subjects: readonly Subject[]): KubeObject[] {
+  if (map.metadata?.namespace !== undefined) return [map];
+  const namespaces = new Set(subjects.map(({ object }) => object.metadata?.namespace));
+  return [...namespaces].map((namespace) => inNamespace(map, namespace));
 }
 
 function withWarnings(verdict: Verdict, warnings: readonly string[]): Verdict {

@@ -31,7 +31,7 @@ function decide(options: Partial<DecideOptions> & { files: readonly string[] }) 
 }
 
 const CREATED = '2026-01-01T00:00:00Z';
-function cache(overrides: { labels?: object; namespace?: string } = {}): string {
+function cache(overrides: { labels?: object; namespace?: string | null } = {}): string {
   const { labels = { 'workflows.argoproj.io/configmap-type': 'Cache' }, namespace = 'default' } = overrides;
   const entry = {
     nodeID: 'n',
@@ -42,11 +42,11 @@ function cache(overrides: { labels?: object; namespace?: string } = {}): string 
   return `
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: other, namespace: ${namespace}}
+metadata: {name: other}
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: whalesay-cache, namespace: ${namespace}, labels: ${JSON.stringify(labels)}}
+metadata: {name: whalesay-cache, ${namespace === null ? '' : `namespace: ${namespace},`} labels: ${JSON.stringify(labels)}}
 data: {hello-world: '${JSON.stringify(entry)}'}
 `;
 }
@@ -93,6 +93,15 @@ describe('stepmemo decide', () => {
     expect(decide({ files: [REVIEW], mode: 'native', configmaps, now: CREATED }).json).toMatchObject({
       decision: 'miss',
     });
+  });
+
+  it('takes a cache without a namespace to lie where the pod is', () => {
+    const review = JSON.parse(readFileSync(REVIEW, 'utf8'));
+    review.request.namespace = 'elsewhere';
+    review.request.object.metadata.namespace = 'elsewhere';
+    const configmaps = write(cache({ namespace: null }));
+    const files = [write(review)];
+    expect(decide({ files, mode: 'native', configmaps, now: CREATED }).json).toMatchObject({ decision: 'hit' });
   });
 
   it('takes a bare pod as created by the controller, and a review as recorded', () => {
