@@ -24,6 +24,8 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           fileParallelism: false,
+          // A real kubelet on a busy machine: what fails twice in a row is broken, once may be its image pull or its clock.
+          retry: 1,
           testTimeout: 300_000,
           hookTimeout: 600_000,
           globalSetup: ['test/e2e/global-setup.ts'],
