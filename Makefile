@@ -14,7 +14,7 @@ dist/stepmemo.mjs: node_modules/.package-lock.json $(SOURCES)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: dist/stepmemo.mjs ## Bundle the server, the command line and the sidecar into dist/
