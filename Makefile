@@ -61,7 +61,11 @@ demo: build ## Show the main job on a real cluster (KUBECONFIG=… CONFIRM=1 for
 	scripts/demo.sh $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
 .PHONY: bench
-bench: build ## Speed, as ratios measured in one run
+bench: node_modules/.package-lock.json ## Speed, as ratios measured in one run; needs no cluster
 	node test/bench/run.ts
+
+.PHONY: bench-cluster
+bench-cluster: node_modules/.package-lock.json ## Speed of hits and misses on a cluster with Argo and stepmemo (KUBECONFIG=…)
+	node test/bench/cluster.ts $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
 include cluster/cluster.mk

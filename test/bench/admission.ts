@@ -1,0 +1,108 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request as startRequest } from 'node:https';
+import { judgePod } from '../../src/core/judge-pod.ts';
+import type { InsideTime } from './admission-server.ts';
+import { CREATOR, createView, podFor, reviewFor, SETTINGS } from './pod-reviews.ts';
+
+const WARM_UP_ROUNDS = 500;
+const ROUNDS = 2_000;
+
+/** Milliseconds, one sample a request. */
+export interface AdmissionTimes {
+  readonly inside: { readonly hit: number[]; readonly miss: number[]; readonly baseline: number[] };
+  /** As the client sees it, over a kept connection. */
+  readonly roundTrip: { readonly hit: number[]; readonly miss: number[]; readonly baseline: number[] };
+  readonly bodyBytes: number;
+}
+
+const KINDS = ['hit', 'miss', 'baseline'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** One request after the other, the three kinds in turn, so that the machine's moods meet all of them alike. */
+export async function measureAdmission(): Promise<AdmissionTimes> {
+  const bodies = { hit: reviewFor('hit'), miss: reviewFor('miss'), baseline: reviewFor('miss') };
+  const child = fork(new URL('admission-server.ts', import.meta.url), { stdio: 'inherit' });
+  try {
+    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+    // Its certificate is made for this run; who answers is not in question.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
+    const times: AdmissionTimes = {
+      inside: { hit: [], miss: [], baseline: [] },
+      roundTrip: { hit: [], miss: [], baseline: [] },
+      bodyBytes: Buffer.byteLength(bodies.miss),
+    };
+    for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
+      for (const kind of KINDS) {
+        const { insideMs, roundTripMs } = await ask({ child, agent, port, kind, body: bodies[kind] });
+        if (round < 0) continue;
+        times.inside[kind].push(insideMs);
+        times.roundTrip[kind].push(roundTripMs);
+      }
+    }
+    agent.destroy();
+    return times;
+  } finally {
+    child.disconnect();
+  }
+}
+
+interface Ask {
+  readonly child: ChildProcess;
+  readonly agent: Agent;
+  readonly port: number;
+  readonly kind: Kind;
+  readonly body: string;
+}
+
+async function ask({ child, agent, port, kind, body }: Ask): Promise<{ insideMs: number; roundTripMs: number }> {
+  const told = once(child, 'message') as Promise<[InsideTime]>;
+  const path = kind === 'baseline' ? '/baseline' : '/mutate/pods';
+  const startedMs = performance.now();
+  const answer = await post(`https://127.0.0.1:${port}${path}`, agent, body);
+  const roundTripMs = performance.now() - startedMs;
+  const [{ insideMs }] = await told;
+  const { response } = JSON.parse(answer) as { response: { auditAnnotations?: { decision?: string } } };
+  if (kind !== 'baseline' && response.auditAnnotations?.decision !== kind) {
+    throw new Error(`expected a ${kind}: ${answer}`);
+  }
+  return { insideMs, roundTripMs };
+}
+
+function post(url: string, agent: Agent, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const request = startRequest(url, { method: 'POST', agent, headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => resolve(Buffer.concat(chunks).toString()));
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+/** The decision alone, in this process, and reading the text of the same review, in turn. Milliseconds. */
+export function measureDecision(): { readonly hit: number[]; readonly miss: number[]; readonly parse: number[] } {
+  const view = createView();
+  const text = reviewFor('miss');
+  const judge = (outcome: 'hit' | 'miss') => {
+    // A fresh object each time, as from the body parser.
+    const pod = structuredClone(podFor(outcome));
+    return () => judgePod({ pod, creator: CREATOR, view, settings: SETTINGS, now: new Date() });
+  };
+  const times = { hit: [] as number[], miss: [] as number[], parse: [] as number[] };
+  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
+    const sample = { hit: timeOf(judge('hit')), miss: timeOf(judge('miss')), parse: timeOf(() => JSON.parse(text)) };
+    if (round < 0) continue;
+    for (const kind of ['hit', 'miss', 'parse'] as const) times[kind].push(sample[kind]);
+  }
+  return times;
+}
+
+function timeOf(work: () => unknown): number {
+  const startedMs = performance.now();
+  work();
+  return performance.now() - startedMs;
+}
