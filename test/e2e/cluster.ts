@@ -61,7 +61,13 @@ export async function givenNamespace(
 
 const serviceAccounts: ResourcePath = { group: '', version: 'v1', resource: 'serviceaccounts' };
 
-async function giveAccount(kube: TestKube, namespace: string, name: string, rules: readonly object[]): Promise<void> {
+/** A ServiceAccount with a Role of the same name. */
+export async function giveAccount(
+  kube: TestKube,
+  namespace: string,
+  name: string,
+  rules: readonly object[],
+): Promise<void> {
   const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   await kube.require('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name } });
   await kube.require('POST', `${rbac}/roles`, { metadata: { name }, rules });
