@@ -1,0 +1,154 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, expect, inject, it } from 'vitest';
+import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { must, waitFor } from '../integration/harness.ts';
+import {
+  admin,
+  givenNamespace,
+  kubectl,
+  memoizedSteps,
+  podsOf,
+  submit,
+  submitFile,
+  untilEnded,
+  untilEntries,
+} from './cluster.ts';
+
+/*
+ * What admins do, and what they are told: the tick of the workflow controller as shipped, dry runs, CronWorkflows, and
+ * taking stepmemo off again.
+ */
+const run = promisify(execFile);
+const ROOT = new URL('../..', import.meta.url).pathname;
+
+it('a CronWorkflow is changed when it is created, and its Workflow is memoized', async () => {
+  const namespace = await givenNamespace();
+  const isOld = /^3\.[45]\./.test(inject('e2e').argoVersion);
+  const workflowSpec = {
+    entrypoint: 'work',
+    templates: [
+      {
+        name: 'work',
+        memoize: { key: 'cron', maxAge: '1h', cache: { configMap: { name: 'cron-cache' } } },
+        container: { image: 'busybox:local', command: ['true'] },
+      },
+    ],
+  };
+  const name = await submit(namespace, {
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'CronWorkflow',
+    metadata: { name: 'cron' },
+    spec: { ...(isOld ? { schedule: '* * * * *' } : { schedules: ['* * * * *'] }), workflowSpec },
+  });
+  const kube = await admin();
+  const made = await waitFor(
+    async () => must(await kube.list({ resource: RESOURCES.workflows, namespace }))[0]?.metadata?.name,
+    { what: 'the first minute', deadlineMs: 90_000 },
+  );
+  must(await kube.merge({ resource: RESOURCES.cronWorkflows, namespace, name }, { spec: { suspend: true } }));
+  const ended = await untilEnded(namespace, made);
+  expect(ended).toMatchObject({ phase: 'Succeeded' });
+  expect((await memoizedSteps(ended))[0]).toMatchObject({ key: 'cron', decision: 'miss', hasRun: true });
+  await untilEntries(namespace, 'cron-cache', 1);
+});
+
+it('a dry run gets the same answer and leaves no trace', async () => {
+  const namespace = await givenNamespace();
+  const first = await untilEnded(namespace, await submitFile(namespace, 'root'));
+  await untilEntries(namespace, 'root-cache', 1);
+  const [pod] = await podsOf(first);
+  const kube = await admin();
+  const { token } = await kube.tokenOf('argo', 'argo');
+  const again = dryRunCopy(pod);
+  const answer = await kube.withToken(token).request('POST', `/api/v1/namespaces/${namespace}/pods?dryRun=All`, again);
+  expect(answer.status).toBe(201);
+  expect(answer.body.metadata?.annotations).toMatchObject({ 'stepmemo.io/decision': 'hit' });
+  expect((await podsOf(first)).map(({ metadata }) => metadata?.name)).toEqual([pod?.metadata?.name]);
+});
+
+/** The pod as its controller would create it once more. */
+function dryRunCopy(pod: KubeObject | undefined): KubeObject {
+  const { name, labels, annotations = {}, ownerReferences } = pod?.metadata ?? {};
+  const kept = Object.entries(annotations).filter(
+    ([key]) => !/stepmemo\.io\/(decision|reason|outputs-digest)/.test(key),
+  );
+  const spec = pod?.spec as { containers: { name: string }[]; volumes: { name: string }[]; nodeName?: string };
+  const { nodeName: _, ...rest } = spec;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `${name}-again`,
+      labels,
+      annotations: Object.fromEntries(kept),
+      ownerReferences,
+    } as KubeObject['metadata'],
+    spec: {
+      ...rest,
+      containers: spec.containers.filter((container) => container.name !== 'stepmemo-capture'),
+      volumes: spec.volumes.filter((volume) => volume.name !== 'stepmemo-token'),
+    },
+  } as KubeObject;
+}
+
+it("with the controller's tick as shipped (10 s) a hit takes about that long", async () => {
+  const namespace = await givenNamespace();
+  await untilEnded(namespace, await submitFile(namespace, 'root'));
+  await untilEntries(namespace, 'root-cache', 1);
+  await kubectl('set', 'env', '-n', 'argo', 'deployment/workflow-controller', 'DEFAULT_REQUEUE_TIME=10s');
+  try {
+    await kubectl('rollout', 'status', '-n', 'argo', 'deployment/workflow-controller', '--timeout=120s');
+    const ended = await untilEnded(namespace, await submitFile(namespace, 'root'));
+    expect(ended).toMatchObject({ phase: 'Succeeded' });
+    expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'hit', hasRun: false });
+    console.log(`a hit with DEFAULT_REQUEUE_TIME=10s took ${ended.seconds} s`);
+  } finally {
+    await kubectl('set', 'env', '-n', 'argo', 'deployment/workflow-controller', 'DEFAULT_REQUEUE_TIME=1s');
+    await kubectl('rollout', 'status', '-n', 'argo', 'deployment/workflow-controller', '--timeout=120s');
+  }
+});
+
+/** Last in this file: it takes stepmemo away, and brings it back for whoever comes next. */
+it('stepmemo can be taken off, and leaves the cluster as it was', async () => {
+  const namespace = await givenNamespace();
+  const { kubeconfig, kubectl: program } = inject('e2e');
+  await untilEnded(namespace, await submitFile(namespace, 'workflow-template-ref'));
+  const kube = await admin();
+  const template = { resource: RESOURCES.workflowTemplates, namespace, name: 'whole' };
+  expect(JSON.stringify(must(await kube.get(template)))).toContain('stepmemo.io/moved-from');
+
+  const stepmemo = (...args: readonly string[]) =>
+    run(`${ROOT}/bin/stepmemo.mjs`, [...args, '--kubeconfig', kubeconfig], { env: { PATH: process.env.PATH } });
+  const { stdout: plan } = await stepmemo('uninstall');
+  expect(plan).toMatch(/--yes/);
+  expect((await kube.get({ resource: RESOURCES.namespaces, name: 'stepmemo' })).ok).toBe(true);
+  await stepmemo('uninstall', '--yes');
+
+  const { memoize, metadata } =
+    (must(await kube.get(template)).spec as { templates: Record<string, unknown>[] }).templates[0] ?? {};
+  expect(memoize).toMatchObject({ maxAge: '1h', cache: { configMap: { name: 'whole-cache' } } });
+  expect(JSON.stringify(metadata ?? {})).not.toContain('stepmemo.io');
+  const left = await kubectl(
+    'get',
+    'namespaces,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations,validatingwebhookconfigurations',
+    '-l',
+    'app.kubernetes.io/part-of=stepmemo',
+    '-o',
+    'name',
+  );
+  expect(left.trim()).toBe('');
+  // As ever, as if it had never been there.
+  expect(await untilEnded(namespace, await submitPlain(namespace))).toMatchObject({ phase: 'Succeeded' });
+
+  await run(`${ROOT}/scripts/install.sh`, [kubeconfig, program], { maxBuffer: 16 * 1024 * 1024 });
+});
+afterAll(() => kubectl('rollout', 'status', 'deployment/stepmemo', '-n', 'stepmemo', '--timeout=120s'));
+
+const submitPlain = (namespace: string): Promise<string> =>
+  submit(namespace, {
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'Workflow',
+    metadata: { generateName: 'plain-' },
+    spec: { entrypoint: 'a', templates: [{ name: 'a', container: { image: 'busybox:local', command: ['true'] } }] },
+  });
