@@ -96,6 +96,7 @@ async function isKnown(namespace: string): Promise<boolean> {
             name: 'a',
             memoize: { key: 'k', maxAge: '1s', cache: { configMap: { name: 'c' } } },
             container: { image: 'busybox:local' },
+            outputs: { parameters: [{ name: 'o', valueFrom: { path: '/o' } }] },
           },
         ],
       },

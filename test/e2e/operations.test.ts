@@ -31,7 +31,8 @@ it('a CronWorkflow is changed when it is created, and its Workflow is memoized',
       {
         name: 'work',
         memoize: { key: 'cron', maxAge: '1h', cache: { configMap: { name: 'cron-cache' } } },
-        container: { image: 'busybox:local', command: ['true'] },
+        container: { image: 'busybox:local', command: ['sh', '-c'], args: ['date > /tmp/out'] },
+        outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
       },
     ],
   };

@@ -28,7 +28,12 @@ const workflow: KubeObject = {
         name: 'work',
         inputs: { parameters: [{ name: 'x' }] },
         memoize: { key: 'constant', maxAge: '1h', cache: { configMap: { name: 'policy-cache' } } },
-        container: { image: 'busybox:local', command: ['sh', '-c'], args: ['{{inputs.parameters.x}}'] },
+        container: {
+          image: 'busybox:local',
+          command: ['sh', '-c'],
+          args: ['{{inputs.parameters.x}}; echo done > /tmp/out'],
+        },
+        outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
       },
     ],
   },
