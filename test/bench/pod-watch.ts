@@ -28,7 +28,9 @@ export class PodWatch {
 
   static async start(kube: KubeWatchApi, namespace: string): Promise<PodWatch> {
     const watch = new PodWatch();
-    await watch.#open(kube, { resource: RESOURCES.pods, namespace }, (pod) => watch.#see(pod, performance.now()));
+    await watch.#open(kube, { resource: RESOURCES.pods, namespace }, (pod, type) =>
+      watch.#see(pod, type, performance.now()),
+    );
     await watch.#open(kube, { resource: RESOURCES.workflowTaskResults, namespace }, (result) => {
       const pod = watch.#byWorkflow.get(workflowOf(result) ?? '');
       if (pod) pod.resultMs ??= performance.now();
@@ -36,7 +38,11 @@ export class PodWatch {
     return watch;
   }
 
-  async #open(kube: KubeWatchApi, scope: ListScope, onObject: (object: KubeObject) => void): Promise<void> {
+  async #open(
+    kube: KubeWatchApi,
+    scope: ListScope,
+    onObject: (object: KubeObject, type: string) => void,
+  ): Promise<void> {
     const page = await kube.listPage(scope, { limit: 1 });
     if (!page.ok) throw new Error(`${scope.resource.resource} cannot be listed: ${page.message}`);
     const options = {
@@ -45,17 +51,22 @@ export class PodWatch {
       idleLimitMs: 600_000,
       signal: this.#ending.signal,
     };
-    this.#ends.push(kube.watch(scope, options, ({ object }) => onObject(object)));
+    this.#ends.push(kube.watch(scope, options, ({ object, type }) => onObject(object, type)));
   }
 
   get pods(): readonly SeenPod[] {
     return [...this.#byWorkflow.values()];
   }
 
-  /** The only pod of the workflow, once it is Succeeded or Failed. */
-  untilEnded(workflow: string, deadlineMs = 120_000): Promise<SeenPod> {
-    const pod = this.#byWorkflow.get(workflow);
-    if (pod?.endedMs !== undefined) return Promise.resolve(pod);
+  /** The only pod of the workflow, once it has Succeeded; anything else makes the figures worthless. */
+  async untilSucceeded(workflow: string, deadlineMs = 120_000): Promise<SeenPod> {
+    const known = this.#byWorkflow.get(workflow);
+    const pod = known?.endedMs === undefined ? await this.#untilEnded(workflow, deadlineMs) : known;
+    if (pod.phase !== 'Succeeded') throw new Error(`pod ${pod.name} was deleted or has not Succeeded: ${pod.phase}`);
+    return pod;
+  }
+
+  #untilEnded(workflow: string, deadlineMs: number): Promise<SeenPod> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`the pod of ${workflow} did not end`)), deadlineMs);
       this.#waiting.set(workflow, (ended) => {
@@ -70,21 +81,10 @@ export class PodWatch {
     await Promise.all(this.#ends);
   }
 
-  #see(object: KubeObject, nowMs: number): void {
-    const { annotations = {}, namespace = '', name = '', uid = '' } = object.metadata ?? {};
+  #see(object: KubeObject, type: string, nowMs: number): void {
     const workflow = workflowOf(object);
     if (workflow === undefined) return;
-    const pod = this.#byWorkflow.get(workflow) ?? {
-      namespace,
-      name,
-      uid,
-      decision: annotations[DECISION_ANNOTATION] ?? 'none',
-      addedMs: nowMs,
-      resultMs: undefined,
-      endedMs: undefined,
-      phase: '',
-      containerIds: new Map<string, string>(),
-    };
+    const pod = this.#byWorkflow.get(workflow) ?? firstSeen(object, nowMs);
     this.#byWorkflow.set(workflow, pod);
     const status = (object.status ?? {}) as {
       phase?: string;
@@ -94,7 +94,8 @@ export class PodWatch {
     for (const { name: container, containerID } of status.containerStatuses ?? []) {
       if (containerID !== undefined) pod.containerIds.set(container, containerID.replace(/^.*:\/\//, ''));
     }
-    if (pod.endedMs !== undefined || !['Succeeded', 'Failed'].includes(pod.phase)) return;
+    const hasEnded = type === 'DELETED' || ['Succeeded', 'Failed'].includes(pod.phase);
+    if (pod.endedMs !== undefined || !hasEnded) return;
     pod.endedMs = nowMs;
     this.#waiting.get(workflow)?.(pod);
     this.#waiting.delete(workflow);
@@ -103,4 +104,19 @@ export class PodWatch {
 
 function workflowOf({ metadata }: KubeObject): string | undefined {
   return metadata?.labels?.[WORKFLOW_LABEL];
+}
+
+function firstSeen({ metadata = {} }: KubeObject, nowMs: number): SeenPod {
+  const { annotations = {}, namespace = '', name = '', uid = '' } = metadata;
+  return {
+    namespace,
+    name,
+    uid,
+    decision: annotations[DECISION_ANNOTATION] ?? 'none',
+    addedMs: nowMs,
+    resultMs: undefined,
+    endedMs: undefined,
+    phase: '',
+    containerIds: new Map(),
+  };
 }
