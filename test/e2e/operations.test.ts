@@ -100,6 +100,14 @@ it("with the controller's tick as shipped (10 s) a hit takes about that long", a
   await kubectl('set', 'env', '-n', 'argo', 'deployment/workflow-controller', 'DEFAULT_REQUEUE_TIME=10s');
   try {
     await kubectl('rollout', 'status', '-n', 'argo', 'deployment/workflow-controller', '--timeout=120s');
+    // The one that goes leads until it is gone.
+    await waitFor(
+      async () => (await kubectl('get', 'pods', '-n', 'argo', '-o', 'name')).trim().split('\n').length === 1,
+      {
+        what: 'the old controller to be gone',
+        deadlineMs: 60_000,
+      },
+    );
     const ended = await untilEnded(namespace, await submitFile(namespace, 'root'));
     expect(ended).toMatchObject({ phase: 'Succeeded' });
     expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: 'hit', hasRun: false });
