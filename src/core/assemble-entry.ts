@@ -132,14 +132,25 @@ function collectArtifacts(template: StepTemplate, reported: Outputs): readonly A
   for (const artifact of declared) {
     const stored = byName.get(artifact.name);
     const location = readLocation(stored);
-    // One without a key was declared but never stored: its upload failed, or it is optional and missing.
-    if (stored === undefined || location === 'none') continue;
+    if (stored === undefined) continue;
+    if (location === 'none') {
+      kept.push(...neverStored(artifact));
+      continue;
+    }
     if (typeof location === 'string' || !isOwnArtifact(location, artifact, template)) {
       return no('artifact-outside', `artifact ${artifact.name}`);
     }
     kept.push(stored);
   }
   return [...kept, ...collectLogs(template, byName)];
+}
+
+/**
+ * What is kept of an artifact that was reported without a place: its upload failed, or it is optional and missing. Up to 3.4
+ * Argo reports the latter by name, so that a consumer's reference to it resolves; the entry does as the run did.
+ */
+function neverStored({ name, optional }: Artifact): readonly Artifact[] {
+  return optional === true ? [{ name, optional }] : [];
 }
 
 /** Logs that lie elsewhere are not worth an entry's life: they are left out. */

@@ -61,10 +61,16 @@ export function missingResult(step: OutputsOfStep, entry: Entry): readonly strin
 }
 
 function rebuildArtifact(declared: Artifact, template: StepTemplate, entry: Entry): Artifact | undefined {
-  const location = locate(declared, template, entry);
+  const location = locate(declared, template, entry) ?? placeOfMissing(declared, entry);
   if (location === undefined) return undefined;
   const others = Object.entries(declared).filter(([member]) => !LOCATION_MEMBERS.includes(member));
   return { ...Object.fromEntries(others), name: declared.name, ...location };
+}
+
+/** No place at all, for an optional artifact that the run reported by name and never stored (up to 3.4). */
+function placeOfMissing(declared: Artifact, entry: Entry): Record<string, unknown> | undefined {
+  const isListed = entry.outputs?.artifacts?.some((artifact) => artifact.name === declared.name) === true;
+  return declared.optional === true && isListed ? {} : undefined;
 }
 
 /**

@@ -52,6 +52,20 @@ function outputsOf(result: ReturnType<typeof assembleEntry>): unknown {
   return result.ok ? result.entry.outputs : result.reason;
 }
 
+describe('an optional artifact that was never stored', () => {
+  it('is kept by name where the run reported it so (up to 3.4)', () => {
+    const maybe = { name: 'maybe', path: '/m', optional: true };
+    const result = assemble({ taskResult: told({ ...REPORTED, artifacts: [...ARTIFACTS, maybe] }) });
+    expect(outputsOf(result)).toMatchObject({
+      artifacts: expect.arrayContaining([{ name: 'maybe', path: '/m', optional: true }]),
+    });
+  });
+
+  it('is left out where the run did not', () => {
+    expect(JSON.stringify(outputsOf(assemble({ taskResult: told(REPORTED) })))).not.toContain('maybe');
+  });
+});
+
 describe('assembleEntry', () => {
   const complete = {
     parameters: [

@@ -176,6 +176,14 @@ describe('rebuildOutputs', () => {
     expect(rebuild(declared, {})).toEqual({ exitCode: '0' });
   });
 
+  it('keeps an optional artifact that the first run reported by name and never stored, without any place', () => {
+    const declared = template({ artifacts: [{ name: 'o', path: '/o', optional: true, s3: { ...OWN_S3, key: 'o' } }] });
+    expect(rebuild(declared, { artifacts: [{ name: 'o', optional: true }] })).toEqual({
+      artifacts: [{ name: 'o', path: '/o', optional: true }],
+      exitCode: '0',
+    });
+  });
+
   it('keeps archived logs as key alone, of the containers that this pod has', () => {
     const stored = {
       artifacts: [
