@@ -15,6 +15,11 @@ export async function scaleServer(replicas: number): Promise<void> {
 
 export async function untilServerReady(): Promise<void> {
   await kubectl('rollout', 'status', 'deployment/stepmemo', '-n', 'stepmemo', '--timeout=120s');
+  // One that goes answers until it is gone, to an API server that keeps its connection.
+  await waitFor(async () => (await serverPods()).every(({ metadata }) => metadata?.deletionTimestamp === undefined), {
+    what: 'old replicas to be gone',
+    deadlineMs: 60_000,
+  });
 }
 
 export async function serverPods(): Promise<readonly KubeObject[]> {
