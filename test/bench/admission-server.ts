@@ -6,8 +6,9 @@ import { createMutatePods } from '../../src/admission/mutate-pods.ts';
 import { warmUp } from '../../src/admission/warm-up.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { SETTINGS } from '../unit/core/builders.ts';
 import { createAuthority } from '../unit/sidecar/certificates.ts';
-import { createView, SETTINGS } from './pod-reviews.ts';
+import { createView } from './pod-reviews.ts';
 
 /*
  * A process of its own, started by run.ts: the real webhook over HTTPS, and beside it the least that any webhook in this

@@ -2,8 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request as startRequest } from 'node:https';
 import { judgePod } from '../../src/core/judge-pod.ts';
+import { SETTINGS } from '../unit/core/builders.ts';
 import type { InsideTime } from './admission-server.ts';
-import { CREATOR, createView, podFor, reviewFor, SETTINGS } from './pod-reviews.ts';
+import { CREATOR, createView, podFor, reviewFor } from './pod-reviews.ts';
 
 const WARM_UP_ROUNDS = 500;
 const ROUNDS = 2_000;

@@ -1,7 +1,7 @@
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../../src/argo/names.ts';
 import { serializeEntry } from '../../src/core/entry.ts';
 import { CACHE_ANNOTATION, KEY_ANNOTATION } from '../../src/core/names.ts';
-import type { ClusterView, DecisionSettings } from '../../src/core/view.ts';
+import type { ClusterView } from '../../src/core/view.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
 import { createCacheIndex } from '../../src/store/cache-index.ts';
 import { makeEntry, type Recorded, readReviews, toManaged } from '../golden/recorded.ts';
@@ -14,19 +14,6 @@ export const ENTRIES_PER_CACHE = 10;
 export const CREATOR = 'system:serviceaccount:argo:argo';
 const RECORDED_PATH = 'argo-4.0.5/outputs.pod-1.json';
 const NAMESPACE = 'bench';
-
-export const SETTINGS: DecisionSettings = {
-  controllerAccounts: [CREATOR],
-  controllerNamespace: 'argo',
-  sidecar: {
-    image: 'stepmemo:local',
-    imagePullPolicy: 'IfNotPresent',
-    captureUrl: 'https://stepmemo.stepmemo.svc:8444',
-    caBundle: '-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n',
-    requests: { cpu: '10m', memory: '64Mi' },
-    limits: { cpu: '500m', memory: '128Mi' },
-  },
-};
 
 function readRecorded(): Recorded {
   const found = readReviews(/outputs\.pod-1\.json$/).find(({ path }) => path === RECORDED_PATH);

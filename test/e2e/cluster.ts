@@ -6,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { NODE_ID_ANNOTATION, WORKFLOW_LABEL } from '../../src/argo/names.ts';
 import type { Outputs } from '../../src/argo/outputs.ts';
 import { ENABLED_LABEL, KEY_ANNOTATION } from '../../src/core/names.ts';
+import { isOlderThan, parseArgoVersion } from '../../src/core/policy/argo-version.ts';
 import { type KubeObject, RESOURCES, type ResourcePath } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import { connect, type TestKube } from '../integration/test-kube.ts';
@@ -29,6 +30,13 @@ export async function kubectl(...args: readonly string[]): Promise<string> {
   const { kubeconfig, kubectl: program } = inject('e2e');
   const { stdout } = await run(program, ['--kubeconfig', kubeconfig, ...args], { maxBuffer: 64 * 1024 * 1024 });
   return stdout;
+}
+
+/** Whether the suite runs against an Argo before a minor release, say 3.5. */
+export function isArgoOlderThan(major: number, minor: number): boolean {
+  const version = parseArgoVersion(inject('e2e').argoVersion);
+  if (version === undefined) throw new Error(`ARGO: "${inject('e2e').argoVersion}" is no version such as 4.0.5`);
+  return isOlderThan(version, major, minor, 0);
 }
 
 let counter = 0;

@@ -1,8 +1,16 @@
-import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
-import { admin, entryOf, givenNamespace, memoizedSteps, podsOf, submit, untilEnded } from './cluster.ts';
-import { isBelow, parseVersion } from './versions.ts';
+import {
+  admin,
+  entryOf,
+  givenNamespace,
+  isArgoOlderThan,
+  memoizedSteps,
+  podsOf,
+  submit,
+  untilEnded,
+} from './cluster.ts';
 
 /*
  * Beside others: gates of a queue, and users who say for one run what they want of the cache.
@@ -48,7 +56,7 @@ async function givenEntry(key: string): Promise<string> {
 
 describe('beside other gates', () => {
   // Up to 3.4 Argo's own pod type has no gates yet, so a podSpecPatch loses them.
-  const hasNoGates = isBelow(parseVersion(inject('e2e').argoVersion), [3, 5]);
+  const hasNoGates = isArgoOlderThan(3, 5);
   it.skipIf(hasNoGates)('waits with a hit until the other gate is gone, and completes it then', async () => {
     await givenEntry('gated');
     const patch = '{"schedulingGates": [{"name": "other.io/wait"}]}';

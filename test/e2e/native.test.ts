@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must } from '../integration/harness.ts';
 import {
   admin,
   entryOf,
   givenNamespace,
+  isArgoOlderThan,
   kubectl,
   memoizedSteps,
   podsOf,
@@ -13,7 +14,6 @@ import {
   untilEnded,
   untilEntries,
 } from './cluster.ts';
-import { isBelow, parseVersion } from './versions.ts';
 
 /*
  * What needs rights that the workflow controller has not as shipped: its own memoization, and templates too large for
@@ -103,7 +103,7 @@ describe('templates too large for the pod', () => {
   });
 
   // Up to 3.5 nothing is offloaded, and such a pod cannot start.
-  it.skipIf(isBelow(parseVersion(inject('e2e').argoVersion), [3, 6]))('run, and are served', async () => {
+  it.skipIf(isArgoOlderThan(3, 6))('run, and are served', async () => {
     const namespace = await givenNamespace();
     const first = await untilEnded(namespace, await submit(namespace, large()));
     expect(first).toMatchObject({ phase: 'Succeeded' });

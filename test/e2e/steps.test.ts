@@ -3,6 +3,7 @@ import type { Outputs } from '../../src/argo/outputs.ts';
 import {
   type EndedWorkflow,
   givenNamespace,
+  isArgoOlderThan,
   memoizedSteps,
   type Step,
   submitFile,
@@ -11,7 +12,6 @@ import {
   type WorkflowNode,
 } from './cluster.ts';
 import { withServerEnv } from './server.ts';
-import { isBelow, parseVersion } from './versions.ts';
 
 /*
  * Every kind of step is run twice, in a namespace of its own suite: the first run executes, the second is served. The
@@ -62,7 +62,7 @@ describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
     const runAll = () => inBatches(CASES, 5, (kind) => runTwice(namespace, kind));
     // Steps without declared outputs are refused before 3.5 as shipped, though they can be served: an admin may say so.
     const policy = '{"rules":{"outputless-before-3.5":"off"}}';
-    const isBefore35 = isBelow(parseVersion(inject('e2e').argoVersion), [3, 5]);
+    const isBefore35 = isArgoOlderThan(3, 5);
     await (isBefore35 ? withServerEnv({ STEPMEMO_POLICY: policy }, runAll) : runAll());
   }, 900_000);
 

@@ -4,25 +4,14 @@ import { describe, expect, it } from 'vitest';
 import type { Verdict } from '../../src/core/decision.ts';
 import type { Entry } from '../../src/core/entry.ts';
 import { judgePod } from '../../src/core/judge-pod.ts';
-import type { ClusterView, DecisionSettings } from '../../src/core/view.ts';
+import type { ClusterView } from '../../src/core/view.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
+import { SETTINGS } from '../unit/core/builders.ts';
 import { makeEntry, memoizeOf, type Recorded, readNativeEntry, readReviews, toManaged } from './recorded.ts';
 
 // Every recorded pod is decided in both modes, with an empty cache and with a matching entry: Argo's own where it saved
 // one. The answer is compared with the file, the patched pod as a whole with the recorded one and what the answer adds.
 const EXPECTED = new URL('expected/', import.meta.url).pathname;
-const SETTINGS: DecisionSettings = {
-  controllerAccounts: ['system:serviceaccount:argo:argo'],
-  controllerNamespace: 'argo',
-  sidecar: {
-    image: 'stepmemo:local',
-    imagePullPolicy: 'IfNotPresent',
-    captureUrl: 'https://stepmemo.stepmemo.svc:8444',
-    caBundle: '-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n',
-    requests: { cpu: '10m', memory: '64Mi' },
-    limits: { cpu: '500m', memory: '128Mi' },
-  },
-};
 /** Before every recorded maxAge has passed. */
 const NOW = new Date('2026-11-24T18:00:05Z');
 
