@@ -4,9 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { configSchema } from '../src/config.ts';
-import { eventReason, REASONS, type Reason } from '../src/core/reasons.ts';
-import { envName, flagName } from '../src/load-config.ts';
+import { eventReason, REASONS, type Reason } from '../src/base/reasons.ts';
+import { configSchema } from '../src/config/config.ts';
+import { envName, flagName } from '../src/config/load-config.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

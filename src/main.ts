@@ -1,16 +1,18 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { type DecideOptions, runDecide } from './cli/decide.ts';
-import type { KubeCommandDeps } from './cli/kube-command.ts';
-import { addLintCommand } from './cli/lint.ts';
-import { runMigrateCluster, runMigrateFiles } from './cli/migrate.ts';
+import { createLog } from './base/log.ts';
+import { MEMOIZE_MODES } from './base/names.ts';
+import type { KubeCommandDeps } from './cli/cluster/kube-command.ts';
+import { type DecideOptions, runDecide } from './cli/commands/decide.ts';
+import { addLintCommand } from './cli/commands/lint.ts';
+import { runMigrateCluster } from './cli/commands/migrate.ts';
+import { runRelease } from './cli/commands/release.ts';
+import { runUninstall } from './cli/commands/uninstall.ts';
+import { runMigrateFiles } from './cli/files/migrate-files.ts';
 import { processOutput } from './cli/output.ts';
-import { runRelease } from './cli/release.ts';
-import { runUninstall } from './cli/uninstall.ts';
-import { configSchema } from './config.ts';
-import { flagName, loadConfig } from './load-config.ts';
-import { createLog } from './telemetry/log.ts';
+import { configSchema } from './config/config.ts';
+import { flagName, loadConfig } from './config/load-config.ts';
 
 declare const STEPMEMO_VERSION: string;
 
@@ -62,7 +64,7 @@ program
   .argument('<file...>', 'JSON or YAML files; - is standard input')
   .option('--configmaps <file>', 'the caches: a List, or several documents')
   .option('--now <time>', 'decide as of this time (RFC 3339)')
-  .addOption(new Option('--mode <mode>', 'mode of the namespace').choices(['managed', 'native']).default('managed'))
+  .addOption(new Option('--mode <mode>', 'mode of the namespace').choices(MEMOIZE_MODES).default('managed'))
   .addOption(new Option('-o, --output <format>', 'output format').choices(['json', 'text']).default('json'))
   .option('--apply', 'print the object as patched instead', false)
   .option('--config <file>', 'YAML or JSON file of settings (also STEPMEMO_CONFIG)')

@@ -9,15 +9,15 @@ import { createOpsApp, type Readiness } from './admission/ops-app.ts';
 import { createValidateConfigMaps } from './admission/validate-configmaps.ts';
 import { createValidateWorkflows } from './admission/validate-workflows.ts';
 import { warmUp } from './admission/warm-up.ts';
+import type { Log } from './base/log.ts';
 import { createCaptureApp } from './capture/endpoint.ts';
 import { createCaptureServer } from './capture/server.ts';
-import { type Config, decisionSettings } from './config.ts';
+import { type Config, decisionSettings } from './config/config.ts';
 import { startController } from './controller/controller.ts';
-import type { DecisionSettings } from './core/view.ts';
+import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
-import { createClusterView } from './kube/view.ts';
+import type { DecisionSettings } from './step/known-cluster.ts';
 import { createEventRecorder } from './telemetry/events.ts';
-import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createCertificateSource } from './tls/source.ts';
 
@@ -32,10 +32,10 @@ export interface RunningServer {
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
   const metrics = createMetrics();
   const kube = createKubeApi(config.kubeconfig);
-  const view = createClusterView({ kube, config, log });
+  const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
   const recordEvent = createEventRecorder(kube, log, hostname());
-  const controller = startController({ kube, view, config, log, metrics, recordEvent });
+  const controller = startController({ kube, cluster, config, log, metrics, recordEvent });
   const settings = (): DecisionSettings => decisionSettings(config, certificates.caBundle());
 
   const argoVersion = createArgoVersionSource({
@@ -46,9 +46,9 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   });
   const admission = createAdmissionApp({
     handlers: {
-      '/mutate/pods': createMutatePods({ view, settings, recordEvent }),
-      '/mutate/workflows': createMutateWorkflows(view),
-      '/validate/workflows': createValidateWorkflows({ view, kube, argoVersion, config }),
+      '/mutate/pods': createMutatePods({ cluster, settings, recordEvent }),
+      '/mutate/workflows': createMutateWorkflows(cluster),
+      '/validate/workflows': createValidateWorkflows({ cluster, kube, argoVersion, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
     },
     bodyLimitBytes: config.bodyLimitBytes,
@@ -62,13 +62,13 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   let isStopping = false;
   const readiness = (): Readiness => {
     if (isStopping) return { isReady: false, reason: 'shutting down' };
-    if (!view.isSynced || !controller.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
+    if (!cluster.isSynced || !controller.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
     return certificates.readiness();
   };
   const ops = createOpsApp({ readiness, registry: metrics.registry });
 
-  warmUp(view, settings());
-  view.start();
+  warmUp(cluster, settings());
+  cluster.start();
   await certificates.start();
   const tlsOptions = certificates.current();
   const servers = [
@@ -96,7 +96,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
       await new Promise((resolve) => setTimeout(resolve, config.shutdownGraceMs));
       await Promise.all(servers.map(close));
       await controller.stop();
-      await view.stop();
+      await cluster.stop();
       await certificates.stop();
     },
   };

@@ -1,6 +1,7 @@
-import type { Verdict } from '../core/decision.ts';
-import type { Rule } from '../core/policy/rules.ts';
-import type { Reason } from '../core/reasons.ts';
+import type { Reason } from '../base/reasons.ts';
+import type { PolicyVerdict } from '../policy/judge-submission.ts';
+import type { Rule } from '../policy/rules.ts';
+import type { Verdict } from '../step/decision.ts';
 
 /** The response part of an AdmissionReview. */
 export interface AdmissionAnswer {
@@ -26,6 +27,18 @@ export function answerVerdict(uid: string, verdict: Verdict): AdmissionAnswer {
     ...(verdict.warnings.length > 0 && { warnings: verdict.warnings.map(shortenWarning) }),
     status: { code: 200, message: `${verdict.decision}: ${verdict.reason}: ${verdict.message}` },
     auditAnnotations: { decision: verdict.decision, reason: verdict.reason },
+  };
+}
+
+/** The answer that carries out a verdict of the policy. */
+export function answerPolicy(uid: string, verdict: PolicyVerdict): AdmissionAnswer {
+  const { isAllowed, reason, message, warnings } = verdict;
+  return {
+    uid,
+    allowed: isAllowed,
+    ...(warnings.length > 0 && { warnings }),
+    ...(!isAllowed && { status: { code: 403, message } }),
+    auditAnnotations: { decision: isAllowed ? 'allow' : 'deny', reason },
   };
 }
 

@@ -1,6 +1,6 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import type { Reason } from '../core/reasons.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Log } from '../base/log.ts';
+import type { Reason } from '../base/reasons.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type AdmissionAnswer, answerVerdict } from './answer.ts';
 import { withDeadline } from './deadline.ts';

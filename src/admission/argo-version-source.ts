@@ -1,6 +1,6 @@
-import { type ArgoVersion, parseArgoVersion, versionOfControllers } from '../core/policy/argo-version.ts';
+import { type ArgoVersion, parseArgoVersion, versionOfControllers } from '../argo/versions.ts';
+import type { Log } from '../base/log.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
-import type { Log } from '../telemetry/log.ts';
 import { withDeadline } from './deadline.ts';
 
 export interface ArgoVersionSource {

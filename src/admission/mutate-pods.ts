@@ -1,9 +1,9 @@
-import type { Verdict } from '../core/decision.ts';
-import { judgePod } from '../core/judge-pod.ts';
-import { CAPTURE_CONTAINER } from '../core/names.ts';
-import type { Reason } from '../core/reasons.ts';
-import type { ClusterView, DecisionSettings } from '../core/view.ts';
+import { CAPTURE_CONTAINER } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { judgePod } from '../step/decide-pod.ts';
+import type { Verdict } from '../step/decision.ts';
+import type { DecisionSettings, KnownCluster } from '../step/known-cluster.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import { answerVerdict } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
@@ -12,7 +12,7 @@ import { skipUnsupported } from './unsupported.ts';
 
 export interface MutatePodsOptions {
   /** Told of each sidecar that is injected, so that after one that did not start only one more is tried. */
-  readonly view: ClusterView & { noteSidecarInjected(): void };
+  readonly cluster: KnownCluster & { noteSidecarInjected(): void };
   /** Read anew for each request: the CA bundle changes while the server runs. */
   readonly settings: () => DecisionSettings;
   readonly recordEvent: RecordEvent;
@@ -37,12 +37,12 @@ export function createMutatePods(options: MutatePodsOptions): AdmissionHandler {
     const verdict = judgePod({
       pod,
       creator: request.userInfo.username ?? '',
-      view: options.view,
+      cluster: options.cluster,
       settings: options.settings(),
       now: new Date(),
     });
     if (request.dryRun !== true) {
-      if (hasSidecar(verdict)) options.view.noteSidecarInjected();
+      if (hasSidecar(verdict)) options.cluster.noteSidecarInjected();
       setImmediate(tell, options.recordEvent, pod, verdict);
     }
     return answerVerdict(request.uid, verdict);

@@ -1,7 +1,7 @@
-import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../argo/names.ts';
-import type { CacheLabel, PolicyContext, TemplateObjectKind } from '../core/policy/context.ts';
-import { isObject, type Unknowns } from '../core/workflow-walk.ts';
+import { isObject } from '../base/json.ts';
+import { readCacheLabel } from '../cache/cache-label.ts';
 import { type KubeApi, type ObjectPath, RESOURCES } from '../kube/types.ts';
+import type { CacheLabel, PolicyContext, TemplateObjectKind } from '../policy/context.ts';
 
 /** What a judgement asks the cluster for: it is judged with what is known, and again with what was found. */
 export type Lookups = Pick<PolicyContext, 'lookUpTemplate' | 'cacheLabel'>;
@@ -64,7 +64,7 @@ function lookupsBy(
     },
     cacheLabel: (namespace, name) => {
       const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
-      const found = ask(path, (timeoutMs) => readCacheLabel(kube, path, timeoutMs));
+      const found = ask(path, (timeoutMs) => lookUpLabel(kube, path, timeoutMs));
       return (found as CacheLabel | undefined) ?? 'unknown';
     },
   };
@@ -75,33 +75,8 @@ function templatePath(kind: TemplateObjectKind, namespace: string | undefined, n
   return { resource: RESOURCES.workflowTemplates, ...(namespace !== undefined && { namespace }), name };
 }
 
-async function readCacheLabel(kube: Pick<KubeApi, 'get'>, path: ObjectPath, timeoutMs: number): Promise<CacheLabel> {
+async function lookUpLabel(kube: Pick<KubeApi, 'get'>, path: ObjectPath, timeoutMs: number): Promise<CacheLabel> {
   const result = await kube.get(path, { metadataOnly: true, timeoutMs });
   if (!result.ok) return result.status === 404 ? 'absent' : 'unknown';
-  const metadata: Unknowns = isObject(result.value.metadata) ? result.value.metadata : {};
-  return cacheLabelOf(metadata, new Date());
-}
-
-/** How long Argo may take between creating a cache and labelling it, in milliseconds. */
-const FRESH_MS = 60_000;
-
-/** What the metadata of a ConfigMap say about it as a cache. */
-export function cacheLabelOf(metadata: Unknowns, now: Date): CacheLabel {
-  const labels = isObject(metadata.labels) ? metadata.labels : {};
-  if (labels[CACHE_LABEL] === CACHE_LABEL_VALUE) return 'labeled';
-  const createdMs =
-    typeof metadata.creationTimestamp === 'string' ? Date.parse(metadata.creationTimestamp) : Number.NaN;
-  // Argo creates a cache bare and labels it with the next call (configmap_cache.go:save).
-  const isYoung = now.getTime() - createdMs < FRESH_MS;
-  const isBare = !Object.hasOwn(labels, CACHE_LABEL) && !hasData(metadata);
-  return isYoung && isBare ? 'fresh' : 'unlabeled';
-}
-
-/** Whether somebody manages data of the object, which is all that metadata tell of it. */
-function hasData({ managedFields }: Unknowns): boolean {
-  if (!Array.isArray(managedFields)) return false;
-  return managedFields.some((entry: unknown) => {
-    const fields = isObject(entry) ? entry.fieldsV1 : undefined;
-    return isObject(fields) && ('f:data' in fields || 'f:binaryData' in fields);
-  });
+  return readCacheLabel(result.value, new Date());
 }

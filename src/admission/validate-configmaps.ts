@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts';
-import { judgeConfigMap } from '../core/policy/configmap-rules.ts';
-import { answerPolicy } from './answer-policy.ts';
+import type { Config } from '../config/config.ts';
+import { judgeConfigMap } from '../policy/configmap-rules.ts';
+import { answerPolicy } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import { withNamespace } from './mutate-pods.ts';
 import { skipUnsupported } from './unsupported.ts';

@@ -1,10 +1,11 @@
-import type { Config } from '../config.ts';
-import { findExemption, judgeSubmission, type Submission } from '../core/policy/judge-submission.ts';
-import type { ClusterView } from '../core/view.ts';
-import { hasOptedIn } from '../core/workflow-mutation.ts';
-import { WORKFLOW_KINDS } from '../core/workflow-walk.ts';
+import { WORKFLOW_KINDS } from '../argo/workflow-walk.ts';
+import type { MemoizeMode } from '../base/names.ts';
+import type { Config } from '../config/config.ts';
 import type { KubeApi, KubeObject } from '../kube/types.ts';
-import { answerPolicy } from './answer-policy.ts';
+import { findExemption, judgeSubmission, type Submission } from '../policy/judge-submission.ts';
+import type { KnownCluster } from '../step/known-cluster.ts';
+import { hasOptedIn } from '../workflow/mutate-workflow.ts';
+import { answerPolicy } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import type { ArgoVersionSource } from './argo-version-source.ts';
 import { withNamespace } from './mutate-pods.ts';
@@ -12,7 +13,7 @@ import { judgeWithLookups } from './policy-lookups.ts';
 import { skipUnsupported } from './unsupported.ts';
 
 export interface ValidateWorkflowsOptions {
-  readonly view: ClusterView;
+  readonly cluster: KnownCluster;
   readonly kube: Pick<KubeApi, 'get'>;
   readonly argoVersion: ArgoVersionSource;
   readonly config: Pick<Config, 'policy' | 'controllerAccounts' | 'controllerNamespace'>;
@@ -20,7 +21,7 @@ export interface ValidateWorkflowsOptions {
 
 /** POST /validate/workflows: refuses what breaks the policy, and warns. */
 export function createValidateWorkflows(options: ValidateWorkflowsOptions): AdmissionHandler {
-  const { view, kube, argoVersion, config } = options;
+  const { cluster, kube, argoVersion, config } = options;
   const { policy, controllerAccounts, controllerNamespace } = config;
   return async (request) => {
     const unsupported = skipUnsupported(request, { kinds: WORKFLOW_KINDS, operations: ['CREATE', 'UPDATE'] });
@@ -40,7 +41,7 @@ export function createValidateWorkflows(options: ValidateWorkflowsOptions): Admi
     const verdict = await judgeWithLookups(kube, limits, (lookups) =>
       judgeSubmission(submission, {
         ...lookups,
-        mode: modeOf(object, view),
+        mode: modeOf(object, cluster),
         namespace: object.kind === 'ClusterWorkflowTemplate' ? undefined : object.metadata?.namespace,
         controllerNamespace,
         argoVersion: version,
@@ -56,9 +57,9 @@ export function createValidateWorkflows(options: ValidateWorkflowsOptions): Admi
  * As the namespace is treated: one that has not opted in is left to Argo, as in native mode. Of a namespace that is not
  * known yet the mode is taken that refuses less.
  */
-function modeOf(object: KubeObject, view: ClusterView): 'managed' | 'native' {
+function modeOf(object: KubeObject, cluster: KnownCluster): MemoizeMode {
   if (object.kind === 'ClusterWorkflowTemplate') return hasOptedIn(object) ? 'managed' : 'native';
-  const settings = view.namespace(object.metadata?.namespace ?? '');
+  const settings = cluster.namespace(object.metadata?.namespace ?? '');
   if (settings === undefined) return 'managed';
   return settings.isEnabled ? settings.memoize : 'native';
 }

@@ -8,14 +8,14 @@ import {
   TEMPLATE_ENV,
   WORKFLOW_LABEL,
 } from '../argo/names.ts';
-import { judgePod } from '../core/judge-pod.ts';
-import { judgeSubmission } from '../core/policy/judge-submission.ts';
-import { DEFAULT_POLICY } from '../core/policy/settings.ts';
-import type { ClusterView, DecisionSettings } from '../core/view.ts';
+import { judgeSubmission } from '../policy/judge-submission.ts';
+import { DEFAULT_POLICY } from '../policy/settings.ts';
+import { judgePod } from '../step/decide-pod.ts';
+import type { DecisionSettings, KnownCluster } from '../step/known-cluster.ts';
 
 /** The first decisions compile schemas and code, for longer than the API server should wait: they are made before anyone asks. */
-export function warmUp(view: ClusterView, settings: DecisionSettings): void {
-  warmUpPods(view, settings);
+export function warmUp(cluster: KnownCluster, settings: DecisionSettings): void {
+  warmUpPods(cluster, settings);
   for (let round = 0; round < POLICY_ROUNDS; round++) warmUpPolicy(settings.controllerNamespace);
 }
 
@@ -44,7 +44,7 @@ function warmUpPolicy(controllerNamespace: string): void {
   });
 }
 
-function warmUpPods(view: ClusterView, settings: DecisionSettings): void {
+function warmUpPods(cluster: KnownCluster, settings: DecisionSettings): void {
   const owner = { apiVersion: ARGO_API_VERSION, kind: 'Workflow', name: 'warm-up', uid: 'warm-up', controller: true };
   const template = JSON.stringify({ name: 'warm-up', container: {}, memoize: { key: 'k' } });
   const env = [
@@ -61,6 +61,9 @@ function warmUpPods(view: ClusterView, settings: DecisionSettings): void {
     },
     spec: { initContainers: [{ name: INIT_CONTAINER, env }], containers: [{ name: MAIN_CONTAINER }] },
   };
-  const enabled = { ...view, namespace: () => ({ isEnabled: true, memoize: 'native', capture: 'sidecar' }) as const };
-  judgePod({ pod, creator: settings.controllerAccounts[0] ?? '', view: enabled, settings, now: new Date() });
+  const enabled = {
+    ...cluster,
+    namespace: () => ({ isEnabled: true, memoize: 'native', capture: 'sidecar' }) as const,
+  };
+  judgePod({ pod, creator: settings.controllerAccounts[0] ?? '', cluster: enabled, settings, now: new Date() });
 }

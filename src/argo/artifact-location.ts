@@ -1,4 +1,4 @@
-import { isObject, isSameJson, type JsonObject } from './json.ts';
+import { deepEqual, isObject, type JsonObject } from '../base/json.ts';
 
 /**
  * The stores that an artifact may lie in and the member that holds its key there
@@ -84,7 +84,7 @@ function ownFields({ provider, fields }: ArtifactLocation): JsonObject {
 export function isWithinStore(reported: ArtifactLocation, expected: ArtifactLocation): boolean {
   if (reported.provider !== expected.provider) return false;
   const allowed = ownFields(expected);
-  return Object.entries(ownFields(reported)).every(([name, value]) => value === '' || isSameJson(value, allowed[name]));
+  return Object.entries(ownFields(reported)).every(([name, value]) => value === '' || deepEqual(value, allowed[name]));
 }
 
 /** Whether a key lies below another, as a path: no step upwards, and at least one more part. */

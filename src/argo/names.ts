@@ -6,7 +6,6 @@ export const WORKFLOW_LABEL = 'workflows.argoproj.io/workflow';
 export const COMPLETED_LABEL = 'workflows.argoproj.io/completed';
 export const COMPONENT_LABEL = 'workflows.argoproj.io/component';
 export const INSTANCE_ID_LABEL = 'workflows.argoproj.io/controller-instanceid';
-export const ON_EXIT_LABEL = 'workflows.argoproj.io/on-exit';
 export const REPORT_OUTPUTS_COMPLETED_LABEL = 'workflows.argoproj.io/report-outputs-completed';
 export const NODE_ID_ANNOTATION = 'workflows.argoproj.io/node-id';
 export const NODE_NAME_ANNOTATION = 'workflows.argoproj.io/node-name';
@@ -24,7 +23,6 @@ export const MAIN_CONTAINER = 'main';
 export const WAIT_CONTAINER = 'wait';
 export const SUPERVISOR_CONTAINER = 'supervisor';
 export const INIT_CONTAINER = 'init';
-export const ARTIFACT_PLUGIN_PREFIX = 'artifact-plugin-';
 
 export const TEMPLATE_ENV = 'ARGO_TEMPLATE';
 /** The value of ARGO_TEMPLATE when the text is too long for the environment (3.6 and later). */

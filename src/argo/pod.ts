@@ -1,5 +1,5 @@
+import { asObject, asString, type JsonObject, objectsOf, ownString } from '../base/json.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { asObject, asString, type JsonObject, objectsOf, ownString } from './json.ts';
 
 /** One container of a pod, as far as stepmemo reads it. */
 export interface PodContainer {

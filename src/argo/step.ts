@@ -1,6 +1,6 @@
-import type { Reason } from '../core/reasons.ts';
+import { asObject, asString, type JsonObject, objectsOf } from '../base/json.ts';
+import type { Reason } from '../base/reasons.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { asObject, asString, type JsonObject, objectsOf } from './json.ts';
 import {
   ARGO_API_GROUP,
   COMPONENT_LABEL,
@@ -16,9 +16,7 @@ import {
   WORKFLOW_LABEL,
 } from './names.ts';
 import { annotationOf, containersOf, initContainersOf, labelOf, readEnv } from './pod.ts';
-import { mainContainerNames, readTemplate, type StepTemplate, type TemplateReading } from './template.ts';
-
-export type { StepKind, StepTemplate, TemplateReading } from './template.ts';
+import { mainContainerNames, readTemplate, type TemplateReading } from './template.ts';
 
 /** One step, identified from its pod. */
 export interface Step {
@@ -160,21 +158,4 @@ function buildStep(
     needsResult: readNeedsResult(pod, template),
     hasMain: containersOf(pod).some((container) => container.name === MAIN_CONTAINER),
   };
-}
-
-/**
- * Names of the containers whose exit codes say whether the step succeeded: the template's mains, and `wait` or `supervisor`.
- * A template's own sidecars do not count, nor does our capture container. Of an offloaded template the mains are known to
- * the caller who has read it (`template`); without it every container that carries ARGO_NODE_ID counts.
- */
-export function argoContainers(pod: KubeObject, step: Step, template?: StepTemplate): readonly string[] {
-  const known = template ?? (step.template.state === 'inline' ? step.template : undefined);
-  const mains = known === undefined ? undefined : mainContainerNames(known);
-  return containersOf(pod)
-    .filter(({ name, ...container }) => {
-      if (name === WAIT_CONTAINER || name === SUPERVISOR_CONTAINER) return true;
-      if (mains !== undefined) return mains.includes(name);
-      return readEnv({ name, ...container }, NODE_ID_ENV).state !== 'absent';
-    })
-    .map((container) => container.name);
 }

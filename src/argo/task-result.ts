@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { RESULT_POD_UID_ANNOTATION } from '../core/names.ts';
+import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
+import { RESULT_POD_UID_ANNOTATION } from '../base/names.ts';
 import type { KubeObject, OwnerReference } from '../kube/types.ts';
-import { type JsonPatch, type JsonPatchOperation, pointer } from '../patch/json-patch.ts';
 import { ARGO_API_VERSION, INSTANCE_ID_LABEL, REPORT_OUTPUTS_COMPLETED_LABEL, WORKFLOW_LABEL } from './names.ts';
 import { type Outputs, outputsSchema } from './outputs.ts';
 import type { Step } from './step.ts';

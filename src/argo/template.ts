@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { asObject, type JsonObject, objectsOf } from '../base/json.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { asObject, type JsonObject, objectsOf } from './json.ts';
 import { INIT_CONTAINER, MAIN_CONTAINER, SUPERVISOR_CONTAINER, TEMPLATE_ENV, TEMPLATE_OFFLOADED } from './names.ts';
 import { outputsSchema } from './outputs.ts';
 import { containersOf, initContainersOf, type PodContainer, readEnv } from './pod.ts';

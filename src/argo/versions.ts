@@ -1,106 +1,103 @@
-import type { KubeObject } from '../kube/types.ts';
-import { asString } from './json.ts';
-import { INIT_CONTAINER, SUPERVISOR_CONTAINER, TEMPLATE_ENV, WAIT_CONTAINER } from './names.ts';
-import { containersOf, initContainersOf, type PodContainer, readEnv } from './pod.ts';
+import { asObject, type JsonObject } from '../base/json.ts';
 
-/** Major, minor, patch. */
-export type VersionNumber = readonly [number, number, number];
-
-/**
- * The Argo version that made a pod, as a range with both ends included. From an image tag both ends are the same; from the
- * looks of the pod they lie apart or are missing. `text` is for messages, `unknown` where nothing can be told.
- */
+/** A release of Argo Workflows. Pre-releases count as the release they lead to. */
 export interface ArgoVersion {
-  readonly text: string;
-  readonly from?: VersionNumber;
-  readonly to?: VersionNumber;
-  readonly isPrerelease?: boolean;
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
 }
 
-const UNKNOWN: ArgoVersion = { text: 'unknown' };
+const VERSION = /^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:[-+.].*)?$/;
 
-/** The version in an image's tag, say `quay.io/argoproj/argoexec:v3.7.2@sha256:…`; mirrors and digests may hide it. */
-export function parseImageVersion(image: string): ArgoVersion | undefined {
-  const match = /:v?(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?(?:@sha256:[0-9a-f]+)?$/.exec(image);
+/** Reads `4.0.5`, `v3.4.17`, `v3.5.0-rc1`. Anything else (`latest`, a digest, `4.0`) is undefined: never guessed. */
+export function parseArgoVersion(text: string): ArgoVersion | undefined {
+  const match = VERSION.exec(text.trim());
   if (match === null) return undefined;
-  const number: VersionNumber = [Number(match[1]), Number(match[2]), Number(match[3])];
-  const suffix = match[4] ?? '';
-  const isPrerelease = /^-(?:rc|alpha|beta)/.test(suffix);
-  return { text: `${number.join('.')}${isPrerelease ? suffix : ''}`, from: number, to: number, isPrerelease };
+  return { major: Number(match[1]), minor: Number(match[2]), patch: Number(match[3]) };
+}
+
+/** Negative when `a` is older than `b`, 0 when equal. */
+export function compareVersions(a: ArgoVersion, b: ArgoVersion): number {
+  return a.major - b.major || a.minor - b.minor || a.patch - b.patch;
+}
+
+export type VersionParts = readonly [major: number, minor: number, patch: number];
+
+export function versionFrom(...[major, minor, patch]: VersionParts): ArgoVersion {
+  return { major, minor, patch };
+}
+
+export function isOlderThan(version: ArgoVersion, ...parts: VersionParts): boolean {
+  return compareVersions(version, versionFrom(...parts)) < 0;
+}
+
+export function formatVersion(version: ArgoVersion): string {
+  return `${version.major}.${version.minor}.${version.patch}`;
 }
 
 /**
- * Tells the version from the executor's image tag, else from the shape of the pod (both from
- * workflow/controller/workflowpod.go): ARGO_TEMPLATE on `wait` was last made by 3.5, TRACEPARENT and `supervisor` came
- * with 4.1, ARGO_TEMPLATE on `init` alone with 3.6.
+ * Whether `steps` templates save their outputs as null: 3.5.2 to 3.7.17 (every 3.6 among them) and 4.0.0 to 4.0.8
+ * (argoproj/argo-workflows#16094).
  */
-export function versionOf(pod: KubeObject): ArgoVersion {
-  const inits = initContainersOf(pod);
-  const containers = containersOf(pod);
-  const init = inits.find(({ name }) => name === INIT_CONTAINER);
-  const wait = containers.find(({ name }) => name === WAIT_CONTAINER);
-  const supervisor = containers.find(({ name }) => name === SUPERVISOR_CONTAINER);
-  const executors = [init, supervisor, wait].filter((container) => container !== undefined);
-  for (const { raw } of executors) {
-    const version = parseImageVersion(asString(raw.image) ?? '');
-    if (version !== undefined) return version;
-  }
-  return versionByShape({ init, wait, supervisor, executors });
+export function losesStepsOutputs(version: ArgoVersion): boolean {
+  if (version.major === 3) return !isOlderThan(version, 3, 5, 2) && isOlderThan(version, 3, 7, 18);
+  return version.major === 4 && isOlderThan(version, 4, 0, 9);
 }
 
-interface ExecutorContainers {
-  readonly init: PodContainer | undefined;
-  readonly wait: PodContainer | undefined;
-  readonly supervisor: PodContainer | undefined;
-  readonly executors: readonly PodContainer[];
+/** The tag of an image reference: what follows the last `:` of its last part, without a digest. */
+export function imageTag(image: string): string | undefined {
+  const withoutDigest = image.split('@', 1)[0] ?? '';
+  const last = withoutDigest.slice(withoutDigest.lastIndexOf('/') + 1);
+  const colon = last.indexOf(':');
+  return colon === -1 ? undefined : last.slice(colon + 1);
 }
 
-function versionByShape({ init, wait, supervisor, executors }: ExecutorContainers): ArgoVersion {
-  const has = (container: PodContainer | undefined, variable: string): boolean =>
-    container !== undefined && readEnv(container, variable).state !== 'absent';
-  if (supervisor !== undefined || executors.some((container) => has(container, 'TRACEPARENT'))) {
-    return { text: '4.1 or later', from: [4, 1, 0] };
-  }
-  if (has(wait, TEMPLATE_ENV)) {
-    return executors.some((container) => has(container, 'ARGO_WORKFLOW_UID'))
-      ? { text: '3.5', from: [3, 5, 2], to: [3, 5, 999] }
-      : { text: '3.5.1 or earlier', to: [3, 5, 1] };
-  }
-  if (wait !== undefined && has(init, TEMPLATE_ENV)) return { text: '3.6 or later', from: [3, 6, 0] };
-  return UNKNOWN;
+/** The last part of an image's repository: `workflow-controller` of `quay.io/argoproj/workflow-controller:v4.0.5`. */
+export function imageName(image: string): string {
+  const withoutDigest = image.split('@', 1)[0] ?? '';
+  const last = withoutDigest.slice(withoutDigest.lastIndexOf('/') + 1);
+  return last.split(':', 1)[0] ?? '';
 }
 
-export function compareVersions(a: VersionNumber, b: VersionNumber): number {
-  return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
-}
-
-/** Whether every version in the range is at least this one. */
-export function isAtLeast(version: ArgoVersion, number: VersionNumber): boolean {
-  return version.from !== undefined && compareVersions(version.from, number) >= 0;
-}
-
-/** Whether every version in the range is below this one. */
-export function isBelow(version: ArgoVersion, number: VersionNumber): boolean {
-  return version.to !== undefined && compareVersions(version.to, number) < 0;
-}
+export type VersionReading =
+  | { readonly known: true; readonly version: ArgoVersion }
+  | { readonly known: false; readonly detail: string };
 
 /**
- * Whether the controller may take a Succeeded pod before it has seen the pod's task result, and so lose the outputs: up to
- * 3.6.10, in 3.7.0 and in 3.7.1 (argo-workflows #14497, #15253). Unknown versions and pre-releases count as racing: waiting
- * costs time, not correctness.
+ * The version of the running workflow controllers by their images (`pods` are those of the controller's namespace).
+ * Several controllers that differ make it unknown, as do images without a version in their tag.
  */
-export function hasResultRace(version: ArgoVersion): boolean {
-  const { from, to } = version;
-  if (from === undefined || version.isPrerelease === true) return !isAtLeast(version, [4, 0, 1]);
-  if (compareVersions(from, [3, 6, 11]) < 0) return true;
-  if (compareVersions(from, [3, 7, 0]) < 0) return to === undefined || compareVersions(to, [3, 7, 0]) >= 0;
-  return compareVersions(from, [3, 7, 2]) < 0;
+export function versionOfControllers(pods: readonly unknown[]): VersionReading {
+  const images = new Set(pods.flatMap(controllerImages));
+  if (images.size === 0) return { known: false, detail: 'no workflow controller was found' };
+  const versions = new Map<string, ArgoVersion>();
+  for (const image of images) {
+    const version = parseArgoVersion(imageTag(image) ?? '');
+    if (version === undefined) return { known: false, detail: `the image ${image} has no version in its tag` };
+    versions.set(formatVersion(version), version);
+  }
+  const [first, ...others] = versions.values();
+  if (first === undefined || others.length > 0) {
+    return { known: false, detail: `workflow controllers of several versions run: ${[...versions.keys()].join(', ')}` };
+  }
+  return { known: true, version: first };
 }
 
-/**
- * Whether the controller reads outputs from the pod's own annotation: always up to 3.5.10, up to 3.5.15 beside the mark
- * that they are complete, never from 3.6.0 on (argo-workflows #13100).
- */
-export function readsOutputsAnnotation(version: ArgoVersion): boolean {
-  return isBelow(version, [3, 6, 0]);
+function controllerImages(pod: unknown): string[] {
+  const { status, spec } = asObject(pod);
+  const phase = asObject(status).phase;
+  if (phase === 'Succeeded' || phase === 'Failed') return [];
+  const containers = asObject(spec).containers;
+  if (!Array.isArray(containers)) return [];
+  return containers
+    .map(asObject)
+    .filter(isController)
+    .map(({ image }) => String(image));
+}
+
+/** By the container's name, its image or its command, as the shipped manifests and the Helm chart have them. */
+function isController({ name, image, command }: JsonObject): boolean {
+  if (typeof image !== 'string') return false;
+  if (name === 'workflow-controller' || imageName(image) === 'workflow-controller') return true;
+  return Array.isArray(command) && typeof command[0] === 'string' && command[0].endsWith('workflow-controller');
 }

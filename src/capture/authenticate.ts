@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CAPTURE_AUDIENCE } from '../core/names.ts';
+import { CAPTURE_AUDIENCE } from '../base/names.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
 
 /** The pod that a token was made for, as the API server says. */

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type ErrorRequestHandler, type Express, type Request } from 'express';
 import type { z } from 'zod';
-import { type Captured, capturedSchema } from '../core/captured.ts';
+import type { Log } from '../base/log.ts';
 import type { KubeApi } from '../kube/types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Captured, capturedSchema } from '../sidecar/captured.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { authenticate, type Caller } from './authenticate.ts';
 import { InFlightGate, RateLimit } from './limits.ts';

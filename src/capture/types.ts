@@ -1,4 +1,4 @@
-import type { Captured } from '../core/captured.ts';
+import type { Captured } from '../sidecar/captured.ts';
 
 /** What a sidecar read, as its pod posted it: the sender is authenticated, the content is not trusted yet. */
 export interface CapturePost {

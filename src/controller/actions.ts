@@ -1,9 +1,9 @@
 import type { Outputs } from '../argo/outputs.ts';
 import type { Step } from '../argo/step.ts';
 import type { TaskResult } from '../argo/task-result.ts';
-import type { Memoization } from '../core/decision.ts';
-import type { Entry } from '../core/entry.ts';
-import type { Reason } from '../core/reasons.ts';
+import type { Reason } from '../base/reasons.ts';
+import type { Entry } from '../cache/entry.ts';
+import type { Memoization } from '../step/memoization.ts';
 
 /** What to look at before a plan can be made: each is one read, live where it says so. */
 export type Look =

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { COMPLETED_LABEL, WORKFLOW_LABEL } from '../argo/names.ts';
+import { versionOf } from '../argo/pod-version.ts';
 import { readTaskResult, type TaskResult } from '../argo/task-result.ts';
-import { versionOf } from '../argo/versions.ts';
+import type { Log } from '../base/log.ts';
+import { CAPTURE_CONTAINER } from '../base/names.ts';
 import type { CaptureSink } from '../capture/types.ts';
-import { type Config, decisionSettings } from '../config.ts';
-import { CAPTURE_CONTAINER } from '../core/names.ts';
-import type { ClusterView } from '../core/view.ts';
+import { type Config, decisionSettings } from '../config/config.ts';
 import { runLeaderElection } from '../kube/leader.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
 import { type KubeFailure, type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts';
+import type { KnownCluster } from '../step/known-cluster.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
-import type { Log } from '../telemetry/log.ts';
 import { type ControllerMetrics, type Deed, type ExecuteContext, execute } from './execute.ts';
 import { PLAN_TIMING, type PlanSettings, type PlanTiming, type PodFacts } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
@@ -27,7 +27,7 @@ import { sweepResults } from './sweep.ts';
 import { createWorkQueue, type WorkQueue } from './work-queue.ts';
 
 /** What the controller asks of the view beyond what decisions do. */
-export interface ControllerView extends ClusterView {
+export interface ControllerCluster extends KnownCluster {
   /** A sidecar was seen not to start, at that time: misses do without one for a while. */
   markSidecarBroken(at: Date): void;
   /** The sidecar of a pod that was created at that time was seen to run. */
@@ -38,7 +38,7 @@ export interface ControllerView extends ClusterView {
 
 export interface ControllerOptions {
   readonly kube: KubeWatchApi;
-  readonly view: ControllerView;
+  readonly cluster: ControllerCluster;
   readonly config: Config;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
@@ -98,17 +98,17 @@ class RunningController implements Controller {
   #isSweepDue = false;
 
   constructor(options: ControllerOptions) {
-    const { kube, view, config, log, metrics, recordEvent } = options;
+    const { kube, cluster, config, log, metrics, recordEvent } = options;
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#settings = { ...PLAN_TIMING, ...options.timing, taskResultWaitMs: config.taskResultWaitMs };
-    this.#live = { kube, view, settings: decisionSettings(config), readConfigMap: createConfigMapReader(kube) };
+    this.#live = { kube, cluster, settings: decisionSettings(config), readConfigMap: createConfigMapReader(kube) };
     this.#execution = {
       kube,
       results: this.#results,
       recordEvent,
       metrics,
-      markSidecarBroken: () => view.markSidecarBroken(new Date(this.#now())),
+      markSidecarBroken: () => cluster.markSidecarBroken(new Date(this.#now())),
       now: this.#now,
     };
     this.#queue = createWorkQueue({
@@ -137,9 +137,9 @@ class RunningController implements Controller {
   }
 
   async accept(post: Parameters<CaptureSink['accept']>[0]): ReturnType<CaptureSink['accept']> {
-    const { kube, view, config, log } = this.#options;
+    const { kube, cluster, config, log } = this.#options;
     try {
-      const context = { kube, view, table: this.#table, limits: config, now: this.#now };
+      const context = { kube, cluster, table: this.#table, limits: config, now: this.#now };
       const answer = await acceptOutputs(context, post);
       if (answer.status === 200) this.#queue.add(post.podUid);
       return answer;
@@ -189,23 +189,23 @@ class RunningController implements Controller {
 
   /** Each replica learns by its own watch whether sidecars start: its admission answers depend on it. */
   #noteSidecar(pod: StepPod, isNew: boolean): void {
-    const { view } = this.#options;
+    const { cluster } = this.#options;
     const state = pod.states.get(CAPTURE_CONTAINER);
     if (!hasCaptureContainer(pod) || isTerminal(pod)) return;
-    if (isNew && pod.createdAtMs !== undefined) view.noteSidecarInjected(new Date(pod.createdAtMs));
+    if (isNew && pod.createdAtMs !== undefined) cluster.noteSidecarInjected(new Date(pod.createdAtMs));
     if (state?.is === 'running' && pod.createdAtMs !== undefined) {
-      view.markSidecarWorking(new Date(pod.createdAtMs));
+      cluster.markSidecarWorking(new Date(pod.createdAtMs));
     }
-    if (state?.is === 'waiting' && START_FAILURES.has(state.reason)) view.markSidecarBroken(new Date(this.#now()));
+    if (state?.is === 'waiting' && START_FAILURES.has(state.reason)) cluster.markSidecarBroken(new Date(this.#now()));
   }
 
   #watchResults(): Reflector<TaskResult> {
-    const { kube, log, view } = this.#options;
+    const { kube, log, cluster } = this.#options;
     const keep = (object: KubeObject): TaskResult | undefined => {
       const result = readTaskResult(object);
       if (result === undefined || result.markedPodUid !== undefined) return result;
       // Outputs may be large, and of namespaces that have not opted in nobody will ask for them.
-      return view.isSynced && view.namespace(result.namespace)?.isEnabled !== true ? undefined : result;
+      return cluster.isSynced && cluster.namespace(result.namespace)?.isEnabled !== true ? undefined : result;
     };
     return startReflector<TaskResult>({
       kube,
@@ -272,15 +272,15 @@ class RunningController implements Controller {
 
   /** Once a term, when there is something to compare: what an earlier leader left in the middle. */
   #sweepIfDue(): void {
-    const { kube, view, log } = this.#options;
+    const { kube, cluster, log } = this.#options;
     // The first list of one watch may be through before the others are started.
     if (!this.#isSweepDue || !this.#taskResults?.isSynced || !this.#pods?.isSynced) return;
-    if (!view.isSynced) return void setTimeout(() => this.#sweepIfDue(), SWEEP_RETRY_MS).unref();
+    if (!cluster.isSynced) return void setTimeout(() => this.#sweepIfDue(), SWEEP_RETRY_MS).unref();
     this.#isSweepDue = false;
     sweepResults({
       kube,
       results: this.#results.live(),
-      isOfInterest: (namespace) => view.namespace(namespace)?.isEnabled === true,
+      isOfInterest: (namespace) => cluster.namespace(namespace)?.isEnabled === true,
       isKnown: (uid) => this.#table.get(uid) !== undefined,
       isNodeKnown: (namespace, nodeId) => this.#table.uidOfNode(namespace, nodeId) !== undefined,
       onPod: (pod) => {
@@ -368,7 +368,7 @@ class RunningController implements Controller {
   }
 
   #factsOf(record: PodRecord, looked: Looked): PodFacts {
-    const { view } = this.#options;
+    const { cluster } = this.#options;
     const { pod } = record;
     if (isTerminal(pod) || readOwnEnd(pod).haveAllEnded) record.endSeenAtMs ??= this.#now();
     const { isGone = false, isPodFresh = false, ...rest } = looked;
@@ -376,8 +376,8 @@ class RunningController implements Controller {
       pod,
       nowMs: this.#now(),
       isLeader: this.#isLeader,
-      isViewSynced: view.isSynced,
-      arePoliciesInstalled: view.arePoliciesInstalled,
+      isClusterSynced: cluster.isSynced,
+      arePoliciesInstalled: cluster.arePoliciesInstalled,
       failures: record.failures,
       isGone,
       endSeenAtMs: record.endSeenAtMs,

@@ -1,6 +1,7 @@
 import { buildTaskResult, buildTaskResultPatch, readTaskResult, type TaskResult } from '../argo/task-result.ts';
-import { OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
-import type { Reason } from '../core/reasons.ts';
+import { OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
+import { writeEntry } from '../cache/write-entry.ts';
 import {
   isOvertaken,
   type KubeApi,
@@ -9,7 +10,6 @@ import {
   type ObjectPath,
   RESOURCES,
 } from '../kube/types.ts';
-import { writeEntry } from '../store/write-entry.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import type { Action } from './actions.ts';
 import { buildCompletionPatch, buildHealingNote, buildHealingPatch, buildReleasePatch } from './patches.ts';

@@ -1,9 +1,12 @@
-import type { Step, StepTemplate } from '../argo/step.ts';
+import type { PodVersion } from '../argo/pod-version.ts';
+import type { Step } from '../argo/step.ts';
 import type { TaskResult } from '../argo/task-result.ts';
-import type { ArgoVersion } from '../argo/versions.ts';
-import type { Captured } from '../core/captured.ts';
-import type { CaptureWay, Memoization, PodDecision } from '../core/decision.ts';
-import type { Reason } from '../core/reasons.ts';
+import type { StepTemplate } from '../argo/template.ts';
+import type { CaptureWay } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
+import type { Captured } from '../sidecar/captured.ts';
+import type { PodDecision } from '../step/decision.ts';
+import type { Memoization } from '../step/memoization.ts';
 import type { StepPod } from './step-pod.ts';
 
 /** What a look at the Workflow of a pod found. */
@@ -45,7 +48,7 @@ export type CapturePlan =
       readonly template: StepTemplate;
       readonly memoization: Memoization;
       readonly way: CaptureWay;
-      readonly version: ArgoVersion;
+      readonly version: PodVersion;
     }
   | { readonly ok: false; readonly reason: Reason; readonly message: string };
 
@@ -65,7 +68,7 @@ export interface PodFacts {
   readonly nowMs: number;
   readonly isLeader: boolean;
   /** Whether namespaces, caches and policies have been read once. */
-  readonly isViewSynced: boolean;
+  readonly isClusterSynced: boolean;
   readonly arePoliciesInstalled: boolean;
   readonly failures: Failures | undefined;
   /** A live GET found no pod of this UID. */
@@ -76,7 +79,7 @@ export interface PodFacts {
   readonly hasLeftWatch: boolean;
 
   // ---- for gated pods
-  readonly version: ArgoVersion;
+  readonly version: PodVersion;
   readonly decision?: PodDecision | undefined;
   readonly result?: TaskResult | 'none' | 'unreadable' | undefined;
   readonly workflow?: WorkflowFacts | undefined;

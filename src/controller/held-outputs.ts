@@ -1,9 +1,9 @@
+import { DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
 import type { CaptureAnswer, CapturePost } from '../capture/types.ts';
-import type { Config } from '../config.ts';
-import { digestOf } from '../core/captured.ts';
-import { DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
-import type { ClusterView } from '../core/view.ts';
+import type { Config } from '../config/config.ts';
 import { isOvertaken, type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
+import { digestOf } from '../sidecar/captured.ts';
+import type { KnownCluster } from '../step/known-cluster.ts';
 import { buildDigestPatch } from './patches.ts';
 import { HISTORY_MS } from './plan-run.ts';
 import type { PodRecord, PodTable } from './pod-table.ts';
@@ -11,7 +11,7 @@ import { hasCaptureContainer, isTerminal, keepStepPod, readOwnEnd, type StepPod 
 
 export interface AcceptContext {
   readonly kube: KubeApi;
-  readonly view: ClusterView;
+  readonly cluster: KnownCluster;
   readonly table: PodTable;
   readonly limits: Pick<Config, 'captureLimitBytes' | 'captureNamespaceLimitBytes' | 'captureTotalLimitBytes'>;
   readonly now: () => number;
@@ -28,8 +28,8 @@ function answer(status: CaptureAnswer['status'], message: string): CaptureAnswer
  * beside it later.
  */
 export async function acceptOutputs(context: AcceptContext, post: CapturePost): Promise<CaptureAnswer> {
-  const { view, table, limits } = context;
-  if (!view.isSynced) return answer(503, 'this replica is not ready yet');
+  const { cluster, table, limits } = context;
+  if (!cluster.isSynced) return answer(503, 'this replica is not ready yet');
   if (post.sizeBytes > limits.captureLimitBytes) {
     return answer(413, `at most ${limits.captureLimitBytes} bytes are taken for one step`);
   }
@@ -63,16 +63,16 @@ async function findRecord({ kube, table, now }: AcceptContext, post: CapturePost
   return pod === undefined ? answer(403, 'nothing is captured of this pod') : table.update(pod, now());
 }
 
-function checkPod(pod: StepPod, post: CapturePost, { view, now }: AcceptContext): CaptureAnswer | undefined {
+function checkPod(pod: StepPod, post: CapturePost, { cluster, now }: AcceptContext): CaptureAnswer | undefined {
   const isSender =
     pod.namespace === post.namespace &&
     pod.name === post.podName &&
     post.account === `system:serviceaccount:${pod.namespace}:${pod.serviceAccount}`;
   if (!isSender) return answer(403, 'the token is not that of this pod');
   const isCaptured =
-    view.arePoliciesInstalled && pod.annotations[DECISION_ANNOTATION] === 'miss' && hasCaptureContainer(pod);
+    cluster.arePoliciesInstalled && pod.annotations[DECISION_ANNOTATION] === 'miss' && hasCaptureContainer(pod);
   if (!isCaptured) return answer(403, 'nothing is captured of this pod');
-  if (view.namespace(pod.namespace)?.isEnabled !== true) return answer(403, 'the namespace is not opted in');
+  if (cluster.namespace(pod.namespace)?.isEnabled !== true) return answer(403, 'the namespace is not opted in');
   const endedAtMs = readOwnEnd(pod).endedAtMs;
   if (isTerminal(pod) && now() - (endedAtMs ?? 0) > HISTORY_MS) return answer(409, 'the pod ended long ago');
   return undefined;

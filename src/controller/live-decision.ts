@@ -1,13 +1,17 @@
-import { identifyStep, type Step, type StepTemplate } from '../argo/step.ts';
-import { versionOf } from '../argo/versions.ts';
-import { readCaptureSetting } from '../core/capture-way.ts';
-import type { CaptureWay, PodDecision } from '../core/decision.ts';
-import { readMemoization } from '../core/memoization.ts';
-import { decidePod } from '../core/pod-decision.ts';
-import type { Reason } from '../core/reasons.ts';
-import type { ClusterView, DecisionSettings, NamespaceSettings } from '../core/view.ts';
-import type { KubeApi, KubeFailure, KubeObject } from '../kube/types.ts';
-import { createCacheIndex } from '../store/cache-index.ts';
+import { versionOf } from '../argo/pod-version.ts';
+import { identifyStep, type Step } from '../argo/step.ts';
+import type { StepTemplate } from '../argo/template.ts';
+import type { CaptureWay } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
+import { lookUpIn } from '../cache/cache-index.ts';
+import type { EntryLookup } from '../cache/entry.ts';
+import type { KubeApi, KubeFailure } from '../kube/types.ts';
+import { readAsk } from '../step/ask.ts';
+import { readCaptureSetting } from '../step/capture.ts';
+import { decide } from '../step/decide-pod.ts';
+import type { PodDecision } from '../step/decision.ts';
+import type { DecisionSettings, KnownCluster, NamespaceSettings } from '../step/known-cluster.ts';
+import { readMemoization } from '../step/memoization.ts';
 import type { CapturePlan } from './facts.ts';
 import { readOffloadedTemplate } from './offloaded-template.ts';
 import type { ReadConfigMap } from './read-config-map.ts';
@@ -15,7 +19,7 @@ import { hasCaptureContainer, type StepPod } from './step-pod.ts';
 
 export interface LiveContext {
   readonly kube: KubeApi;
-  readonly view: ClusterView;
+  readonly cluster: KnownCluster;
   readonly settings: DecisionSettings;
   readonly readConfigMap: ReadConfigMap;
 }
@@ -23,54 +27,31 @@ export interface LiveContext {
 type Looked<T> = { readonly ok: true; readonly value: T } | KubeFailure;
 
 /**
- * Decides a gated pod anew. The creator is taken for granted: with the admission policies in place none but the configured
- * controllers can make a pod with our gate, and without them nobody asks. The caches in memory say which cache it is, the
- * live one what stands in it.
+ * Decides about a gated pod once more, from the live entry. The creator is taken for granted: with the admission policies
+ * in place none but the configured controllers can make a pod with our gate, and without them nobody asks.
  */
 export async function decideLive(context: LiveContext, pod: StepPod, now: Date): Promise<Looked<PodDecision>> {
-  const { view, settings } = context;
-  const creator = settings.controllerAccounts[0] ?? '';
-  const first = decidePod({ pod: pod.object, creator, view, settings, now });
-  if (first.decision === 'skip') return { ok: true, value: first };
-  let object = pod.object;
-  if (first.step.template.state === 'offloaded') {
-    const template = await readOffloadedTemplate(context.kube, pod, first.step.workflowUid);
-    if (!template.ok && template.failure) return template.failure;
-    if (!template.ok) {
-      return { ok: true, value: { decision: 'skip', reason: 'template-unreadable', message: template.message } };
-    }
-    object = template.object;
-  }
-  const { cache } = first.memoization;
+  const reading = await readWholeAsk(context, pod);
+  if (!reading.ok) return reading;
+  if (!('ask' in reading.value)) return { ok: true, value: reading.value };
+  const { ask } = reading.value;
+  const { cache, key } = ask.memoization;
   const configMap = await context.readConfigMap(pod.namespace, cache);
   if (!configMap.ok && configMap.status !== 404) return configMap;
-  const live = viewWith(view, {
-    namespace: pod.namespace,
-    cache,
-    configMap: configMap.ok ? configMap.value : undefined,
-  });
-  return { ok: true, value: decidePod({ pod: object, creator, view: live, settings, now }) };
+  const lookup: EntryLookup = configMap.ok ? lookUpIn(configMap.value, key) : { found: 'nothing' };
+  return { ok: true, value: decide(ask, lookup, { ...context, now }) };
 }
 
-/** The view with one cache as it is at this moment. */
-function viewWith(
-  view: ClusterView,
-  live: { namespace: string; cache: string; configMap: KubeObject | undefined },
-): ClusterView {
-  const index = createCacheIndex();
-  if (live.configMap !== undefined) index.upsert(live.configMap);
-  return {
-    isSynced: view.isSynced,
-    arePoliciesInstalled: view.arePoliciesInstalled,
-    isSidecarUsable: view.isSidecarUsable,
-    namespace: (name) => view.namespace(name),
-    limitRanges: (name) => view.limitRanges(name),
-    hasComputeQuota: (name) => view.hasComputeQuota(name),
-    lookUp: (namespace, cache, key) =>
-      namespace === live.namespace && cache === live.cache
-        ? index.lookUp(namespace, cache, key)
-        : view.lookUp(namespace, cache, key),
-  };
+/** What the pod asks for, an offloaded template read where it is offloaded. */
+async function readWholeAsk(context: LiveContext, pod: StepPod): Promise<Looked<ReturnType<typeof readAsk>>> {
+  const { cluster, settings } = context;
+  const creator = settings.controllerAccounts[0] ?? '';
+  const reading = readAsk({ pod: pod.object, creator, cluster, settings });
+  if (!('ask' in reading) || reading.ask.step.template.state !== 'offloaded') return { ok: true, value: reading };
+  const template = await readOffloadedTemplate(context.kube, pod, reading.ask.step.workflowUid);
+  if (template.ok) return { ok: true, value: readAsk({ pod: template.object, creator, cluster, settings }) };
+  if (template.failure) return template.failure;
+  return { ok: true, value: { decision: 'skip', reason: 'template-unreadable', message: template.message } };
 }
 
 /**
@@ -78,7 +59,7 @@ function viewWith(
  * is: what the sidecar could see depended on that.
  */
 export async function planCapture(context: LiveContext, pod: StepPod): Promise<Looked<CapturePlan>> {
-  const namespace = context.view.namespace(pod.namespace);
+  const namespace = context.cluster.namespace(pod.namespace);
   if (namespace?.isEnabled !== true) return refuse('namespace-not-enabled', 'the namespace is no longer opted in');
   const identified = identifyStep(pod.object);
   if (!identified.ok) return refuse(identified.reason, identified.message);

@@ -1,11 +1,11 @@
 import { identifyStep } from '../argo/step.ts';
 import { readTaskResult, type TaskResult } from '../argo/task-result.ts';
-import { dataKeyFor, metaKeyFor } from '../core/data-key.ts';
-import type { Memoization } from '../core/decision.ts';
+import { lookUpIn } from '../cache/cache-index.ts';
+import { readConfigMap } from '../cache/config-map.ts';
+import { dataKeyFor, metaKeyFor } from '../cache/data-key.ts';
+import { parseEntryMeta } from '../cache/entry-meta.ts';
 import { type KubeFailure, type KubeObject, RESOURCES } from '../kube/types.ts';
-import { createCacheIndex } from '../store/cache-index.ts';
-import { isCache, readConfigMap } from '../store/config-map.ts';
-import { parseEntryMeta } from '../store/entry-meta.ts';
+import type { Memoization } from '../step/memoization.ts';
 import type { Look } from './actions.ts';
 import type { PodFacts, StoredFacts } from './facts.ts';
 import { decideLive, type LiveContext, planCapture } from './live-decision.ts';
@@ -102,16 +102,14 @@ async function lookAtEntry(
   if (!plan?.ok) return undefined;
   const answer = await read(pod.namespace, plan.memoization.cache);
   if (!answer.ok && answer.status !== 404) return answer;
-  looked.stored = readStored(answer.ok ? answer.value : undefined, pod.namespace, plan.memoization);
+  looked.stored = readStored(answer.ok ? answer.value : undefined, plan.memoization);
   return undefined;
 }
 
-function readStored(configMap: KubeObject | undefined, namespace: string, { cache, key }: Memoization): StoredFacts {
+function readStored(configMap: KubeObject | undefined, { key }: Memoization): StoredFacts {
   const none: StoredFacts = { podUid: undefined, createdAtMs: undefined };
-  if (configMap === undefined || !isCache(configMap)) return none;
-  const index = createCacheIndex();
-  index.upsert(configMap);
-  const lookup = index.lookUp(namespace, cache, key);
+  if (configMap === undefined) return none;
+  const lookup = lookUpIn(configMap, key);
   if (lookup.found !== 'entry') return none;
   const meta = readConfigMap(configMap).binaryData?.[metaKeyFor(dataKeyFor(key))];
   const createdAtMs = Date.parse(lookup.entry.creationTimestamp ?? '');

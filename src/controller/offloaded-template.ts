@@ -1,6 +1,6 @@
 import { TEMPLATE_ENV, TEMPLATE_OFFLOADED } from '../argo/names.ts';
 import { parseTemplate } from '../argo/template.ts';
-import { CACHE_ANNOTATION, KEY_ANNOTATION, MAX_AGE_ANNOTATION } from '../core/names.ts';
+import { CACHE_ANNOTATION, KEY_ANNOTATION, MAX_AGE_ANNOTATION } from '../base/names.ts';
 import { type KubeApi, type KubeFailure, type KubeObject, RESOURCES } from '../kube/types.ts';
 import type { StepPod } from './step-pod.ts';
 

@@ -1,6 +1,6 @@
-import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION, REASON_ANNOTATION } from '../core/names.ts';
-import type { Reason } from '../core/reasons.ts';
-import { type JsonPatch, type JsonPatchOperation, pointer } from '../patch/json-patch.ts';
+import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
+import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION, REASON_ANNOTATION } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
 import { hasCaptureContainer, ownGates, readOwnEnd, type StepPod } from './step-pod.ts';
 
 // Every patch tests what it stands on. A `test` that fails is how the controller learns that the pod is another than it

@@ -1,10 +1,10 @@
 import type { Outputs } from '../argo/outputs.ts';
+import { hasResultRace } from '../argo/pod-version.ts';
 import type { TaskResult } from '../argo/task-result.ts';
-import { hasResultRace } from '../argo/versions.ts';
-import type { PodDecision } from '../core/decision.ts';
-import { DECISION_ANNOTATION, HIT_GATE, MISS_GATE } from '../core/names.ts';
-import { rebuildOutputs } from '../core/outputs.ts';
-import type { Reason } from '../core/reasons.ts';
+import { DECISION_ANNOTATION, HIT_GATE, MISS_GATE } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
+import { rebuildOutputs } from '../cache/served-outputs.ts';
+import type { PodDecision } from '../step/decision.ts';
 import { type Action, look, nothing, wait } from './actions.ts';
 import type { PlanSettings, PodFacts } from './facts.ts';
 import { isTerminal, ownGates, type StepPod } from './step-pod.ts';
@@ -43,7 +43,7 @@ export function planGated(facts: PodFacts, settings: PlanSettings): Action {
   if (!facts.isLeader) return nothing('another replica leads');
   if (pod.isBeingDeleted) return nothing('being deleted');
   if (pod.isLabelledCompleted) return planDeletion(facts);
-  if (!facts.isViewSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
+  if (!facts.isClusterSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
   const distrust = findDistrust(facts);
   if (distrust) return planRelease(facts, 'skip', distrust.reason, distrust.message);
   if (hasFailed(facts, GIVE_UP)) {

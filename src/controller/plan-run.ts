@@ -1,9 +1,9 @@
 import { OUTPUTS_ANNOTATION } from '../argo/names.ts';
 import type { Outputs } from '../argo/outputs.ts';
+import { isBelow, readsOutputsAnnotation } from '../argo/pod-version.ts';
 import { isResultOf } from '../argo/task-result.ts';
-import { isBelow, readsOutputsAnnotation } from '../argo/versions.ts';
-import { assembleEntry } from '../core/assemble-entry.ts';
-import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../core/names.ts';
+import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
+import { assembleEntry } from '../capture/assemble-entry.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
 import type { CapturePlan, PlanSettings, PodFacts } from './facts.ts';
 import { type ContainerState, hasCaptureContainer, hasSucceeded, isTerminal, readOwnEnd } from './step-pod.ts';
@@ -43,7 +43,7 @@ export function planRun(facts: PodFacts, settings: PlanSettings): Action {
   const stray = planStrayResult(facts);
   if (stray) return stray;
   if (pod.annotations[DECISION_ANNOTATION] !== 'miss') return nothing('not a miss of ours');
-  if (!facts.isViewSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
+  if (!facts.isClusterSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
   if (!facts.arePoliciesInstalled) return nothing('without the admission policies no stamp can be trusted');
   if (!isTerminal(pod)) return planHealing(facts, settings);
   return facts.isSettled ? nothing('settled') : planEnded(facts, settings);
@@ -197,7 +197,7 @@ function isReported({ pod }: PodFacts, { version }: ReadyPlan, result: Reported 
  * report (workflow/executor/executor.go:ReportOutputs).
  */
 function isResultExpected({ step, template, version }: ReadyPlan): boolean {
-  if (!isBelow(version, [3, 5, 3]) || step.needsResult) return true;
+  if (!isBelow(version, 3, 5, 3) || step.needsResult) return true;
   const { outputs, archiveLocation } = template.template;
   const isAnyDeclared = (outputs?.parameters?.length ?? 0) > 0 || (outputs?.artifacts?.length ?? 0) > 0;
   return isAnyDeclared || archiveLocation?.archiveLogs === true;

@@ -12,7 +12,7 @@ import {
   HIT_GATE,
   MISS_GATE,
   OUTPUTS_DIGEST_ANNOTATION,
-} from '../core/names.ts';
+} from '../base/names.ts';
 import type { KubeObject } from '../kube/types.ts';
 
 const stringMap = z.record(z.string(), z.string());

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { JsonPatch } from '../patch/json-patch.ts';
+import type { JsonPatch } from '../base/json-patch.ts';
 import type { HttpAnswer, Transport } from './transport.ts';
 import type {
   GetOptions,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Log } from '../telemetry/log.ts';
-import { sleep } from './backoff.ts';
+import { sleep } from '../base/backoff.ts';
+import type { Log } from '../base/log.ts';
 import { isOvertaken, type KubeApi, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from './types.ts';
 
 /** Time as the election sees it. Only differences count, so the clocks of the replicas need not agree. */

@@ -1,5 +1,5 @@
-import type { Log } from '../telemetry/log.ts';
-import { Backoff, sleep } from './backoff.ts';
+import { Backoff, sleep } from '../base/backoff.ts';
+import type { Log } from '../base/log.ts';
 import type { KubeFailure, KubeObject, KubeWatchApi, ListScope, Selectors, WatchEnd, WatchEvent } from './types.ts';
 
 /** What is told of each change. An exception is logged and stops nothing. */

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import { sleep } from './backoff.ts';
+import { sleep } from '../base/backoff.ts';
 import type { KubeFailure } from './types.ts';
 
 /** Where the API server is and how to be let in: what goes into each request. */

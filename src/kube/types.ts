@@ -1,4 +1,4 @@
-import type { JsonPatch } from '../patch/json-patch.ts';
+import type { JsonPatch } from '../base/json-patch.ts';
 
 /** The metadata that stepmemo reads, of any object. */
 export interface ObjectMeta {

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Captured } from '../core/captured.ts';
+import type { Captured } from './captured.ts';
 import { decodeAsGo } from './go-text.ts';
 import { type FileReading, readFileBelow } from './safe-file.ts';
 import type { DeclaredParameter, SidecarTemplate } from './template.ts';

@@ -1,9 +1,4 @@
-import {
-  SIDECAR_ENV,
-  SIDECAR_MOUNTS_DIRECTORY,
-  SIDECAR_TOKEN_DIRECTORY,
-  SIDECAR_TOKEN_FILE,
-} from '../patch/sidecar-command.ts';
+import { SIDECAR_ENV, SIDECAR_MOUNTS_DIRECTORY, SIDECAR_TOKEN_DIRECTORY, SIDECAR_TOKEN_FILE } from './command.ts';
 
 /**
  * A quarter of a second. Argo's own `wait` looks for the exit code once a second, so the pod seldom waits for this program

@@ -1,6 +1,6 @@
-import { eventReason, type Reason } from '../core/reasons.ts';
+import type { Log } from '../base/log.ts';
+import { eventReason, type Reason } from '../base/reasons.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
-import type { Log } from './log.ts';
 
 export interface EventInput {
   readonly regarding: {

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Rule } from '../core/policy/rules.ts';
-import type { Reason } from '../core/reasons.ts';
+import type { Reason } from '../base/reasons.ts';
+import type { Rule } from '../policy/rules.ts';
 
 /** Names and labels of all metrics; docs/metrics.md is made from what is registered here. */
 export interface Metrics {

@@ -2,12 +2,12 @@ import { createPrivateKey } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
-import type { Config } from '../config.ts';
+import type { Log } from '../base/log.ts';
+import type { Config } from '../config/config.ts';
 import type { KubeApi } from '../kube/types.ts';
-import type { Log } from '../telemetry/log.ts';
 import { isPair, type Pair, parseCertificates } from './authority.ts';
+import type { SourceRounds } from './rounds.ts';
 import { distrustOf } from './self-source.ts';
-import type { SourceRounds } from './source.ts';
 import { keepWebhookBundles } from './webhook-bundles.ts';
 
 export interface FileSourceOptions {

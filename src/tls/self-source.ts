@@ -1,11 +1,11 @@
 import type { SecureContextOptions } from 'node:tls';
-import type { Config } from '../config.ts';
+import type { Log } from '../base/log.ts';
+import type { Config } from '../config/config.ts';
 import type { KubeApi } from '../kube/types.ts';
-import type { Log } from '../telemetry/log.ts';
 import { type AuthorityTerms, bundleOf, chooseSigner, type Signer } from './authorities.ts';
 import { issueLeaf, leafNeedsRenewal, type Pair, parseCertificates, type Tools, verifyChain } from './authority.ts';
 import { keepAuthorities } from './authority-secret.ts';
-import type { SourceRounds } from './source.ts';
+import type { SourceRounds } from './rounds.ts';
 import { keepWebhookBundles, type ReadBack } from './webhook-bundles.ts';
 
 export interface SelfSourceOptions {

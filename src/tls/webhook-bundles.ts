@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
 import { isOvertaken, type KubeApi, type KubeObject, type ObjectPath, RESOURCES } from '../kube/types.ts';
-import { type JsonPatch, type JsonPatchOperation, pointer } from '../patch/json-patch.ts';
 import { isSameBundle } from './authority.ts';
 
 /** cert-manager's cainjector writes the bundle into whatever carries one of these. */

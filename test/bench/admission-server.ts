@@ -4,10 +4,10 @@ import express from 'express';
 import { createAdmissionApp } from '../../src/admission/app.ts';
 import { createMutatePods } from '../../src/admission/mutate-pods.ts';
 import { warmUp } from '../../src/admission/warm-up.ts';
-import { createLog } from '../../src/telemetry/log.ts';
+import { createLog } from '../../src/base/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { SETTINGS } from '../unit/core/builders.ts';
 import { createAuthority } from '../unit/sidecar/certificates.ts';
+import { SETTINGS } from '../unit/step/builders.ts';
 import { createView } from './pod-reviews.ts';
 
 /*
@@ -24,11 +24,11 @@ export interface InsideTime {
 const BODY_LIMIT_BYTES = 7 * 1024 * 1024;
 const PATHS = { webhook: '/mutate/pods', baseline: '/baseline' };
 
-const view = createView();
-warmUp(view, SETTINGS);
+const cluster = createView();
+warmUp(cluster, SETTINGS);
 const webhook = createAdmissionApp({
   handlers: {
-    [PATHS.webhook]: createMutatePods({ view, settings: () => SETTINGS, recordEvent: () => undefined }),
+    [PATHS.webhook]: createMutatePods({ cluster, settings: () => SETTINGS, recordEvent: () => undefined }),
   },
   bodyLimitBytes: BODY_LIMIT_BYTES,
   deadlineMs: 250,

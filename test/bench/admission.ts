@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request as startRequest } from 'node:https';
-import { judgePod } from '../../src/core/judge-pod.ts';
-import { SETTINGS } from '../unit/core/builders.ts';
+import { judgePod } from '../../src/step/decide-pod.ts';
+import { SETTINGS } from '../unit/step/builders.ts';
 import type { InsideTime } from './admission-server.ts';
 import { CREATOR, createView, podFor, reviewFor } from './pod-reviews.ts';
 
@@ -86,12 +86,12 @@ function post(url: string, agent: Agent, body: string): Promise<string> {
 
 /** The decision alone, in this process, and reading the text of the same review, in turn. Milliseconds. */
 export function measureDecision(): { readonly hit: number[]; readonly miss: number[]; readonly parse: number[] } {
-  const view = createView();
+  const cluster = createView();
   const text = reviewFor('miss');
   const judge = (outcome: 'hit' | 'miss') => {
     // A fresh object each time, as from the body parser.
     const pod = structuredClone(podFor(outcome));
-    return () => judgePod({ pod, creator: CREATOR, view, settings: SETTINGS, now: new Date() });
+    return () => judgePod({ pod, creator: CREATOR, cluster, settings: SETTINGS, now: new Date() });
   };
   const times = { hit: [] as number[], miss: [] as number[], parse: [] as number[] };
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {

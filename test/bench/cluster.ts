@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CAPTURE_CONTAINER, ENABLED_LABEL, KEY_ANNOTATION } from '../../src/core/names.ts';
+import { CAPTURE_CONTAINER, ENABLED_LABEL, KEY_ANNOTATION } from '../../src/base/names.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeObject, type KubeResult, type KubeWatchApi, RESOURCES } from '../../src/kube/types.ts';
 import { type ContainerExits, watchContainerExits } from './container-exits.ts';

@@ -1,9 +1,9 @@
 import { CACHE_LABEL, CACHE_LABEL_VALUE } from '../../src/argo/names.ts';
-import { serializeEntry } from '../../src/core/entry.ts';
-import { CACHE_ANNOTATION, KEY_ANNOTATION } from '../../src/core/names.ts';
-import type { ClusterView } from '../../src/core/view.ts';
+import { CACHE_ANNOTATION, KEY_ANNOTATION } from '../../src/base/names.ts';
+import { createCacheIndex } from '../../src/cache/cache-index.ts';
+import { serializeEntry } from '../../src/cache/entry.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
-import { createCacheIndex } from '../../src/store/cache-index.ts';
+import type { KnownCluster } from '../../src/step/known-cluster.ts';
 import { makeEntry, type Recorded, readReviews, toManaged } from '../golden/recorded.ts';
 
 /** What the admission benchmarks send, and the cluster that they pretend to. */
@@ -49,7 +49,7 @@ export function reviewFor(outcome: Outcome): string {
 }
 
 /** A synced view that holds many caches, in the product's own index. */
-export function createView(): ClusterView & { noteSidecarInjected(): void } {
+export function createView(): KnownCluster & { noteSidecarInjected(): void } {
   const index = createCacheIndex();
   const entry = serializeEntry({
     ...makeEntry(recorded),

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { WORKFLOW_LABEL } from '../../src/argo/names.ts';
-import { DECISION_ANNOTATION } from '../../src/core/names.ts';
+import { DECISION_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, type KubeWatchApi, type ListScope, RESOURCES } from '../../src/kube/types.ts';
 
 /** What one watch saw of one pod. Times in milliseconds of this process's monotonic clock, as the events arrived. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { findFindings } from '../../src/core/policy/find-findings.ts';
-import { judgeSubmission } from '../../src/core/policy/judge-submission.ts';
-import type { Unknowns } from '../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../src/base/json.ts';
+import { findFindings } from '../../src/policy/find-findings.ts';
+import { judgeSubmission } from '../../src/policy/judge-submission.ts';
 import { fuzzed, mutated } from '../unit/policy/fuzzed-objects.ts';
 import { context, MEMOIZE, STEP, workflow } from '../unit/policy/support.ts';
 
@@ -24,8 +24,8 @@ function quantiles(timesMs: readonly number[]): Record<string, number> {
 }
 
 /** A Workflow of about 1 MiB in which every template is memoized; `change` spoils each of them, or does not. */
-function largeWorkflow(change: (index: number) => Unknowns): Unknowns {
-  const templates: Unknowns[] = [];
+function largeWorkflow(change: (index: number) => JsonObject): JsonObject {
+  const templates: JsonObject[] = [];
   let sizeBytes = 0;
   while (sizeBytes < 1024 * 1024) {
     const template = {
@@ -39,13 +39,13 @@ function largeWorkflow(change: (index: number) => Unknowns): Unknowns {
   return workflow({ templates });
 }
 
-function benchLarge(object: Unknowns) {
+function benchLarge(object: JsonObject) {
   const known = context({ cacheLabel: () => 'labeled' });
   const create = { object, operation: 'CREATE', requester: 'jane', controllerAccounts: [] };
   const update = {
     ...create,
     operation: 'UPDATE',
-    oldObject: { ...object, spec: { ...(object.spec as Unknowns), suspend: true } },
+    oldObject: { ...object, spec: { ...(object.spec as JsonObject), suspend: true } },
   };
   const { templates } = object.spec as { templates: unknown[] };
   const repeat = (submission: typeof create) =>
@@ -59,7 +59,7 @@ function benchLarge(object: Unknowns) {
 }
 
 function benchFuzzed() {
-  const objects = fc.sample(fc.oneof(fuzzed, mutated), { numRuns: 10_000, seed: 7 }) as Unknowns[];
+  const objects = fc.sample(fc.oneof(fuzzed, mutated), { numRuns: 10_000, seed: 7 }) as JsonObject[];
   const known = context({ lookUpTemplate: () => objects[0], cacheLabel: () => 'unlabeled' });
   return {
     objects: objects.length,

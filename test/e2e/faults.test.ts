@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DECISION_ANNOTATION, HIT_GATE, RESULT_POD_UID_ANNOTATION } from '../../src/core/names.ts';
+import { DECISION_ANNOTATION, HIT_GATE, RESULT_POD_UID_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { DECISION_ANNOTATION, HIT_GATE } from '../../src/core/names.ts';
+import { DECISION_ANNOTATION, HIT_GATE } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import type { TestKube } from '../integration/test-kube.ts';

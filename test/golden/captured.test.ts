@@ -3,11 +3,11 @@ import { NODE_ID_ANNOTATION } from '../../src/argo/names.ts';
 import { outputsSchema } from '../../src/argo/outputs.ts';
 import { identifyStep, type Step } from '../../src/argo/step.ts';
 import { parseTemplate, type StepTemplate } from '../../src/argo/template.ts';
-import { type Assembled, assembleEntry } from '../../src/core/assemble-entry.ts';
-import { capturedFrom, digestOf } from '../../src/core/captured.ts';
-import { parseEntry, serializeEntry } from '../../src/core/entry.ts';
-import { rebuildOutputs } from '../../src/core/outputs.ts';
+import { parseEntry, serializeEntry } from '../../src/cache/entry.ts';
+import { rebuildOutputs } from '../../src/cache/served-outputs.ts';
+import { type Assembled, assembleEntry } from '../../src/capture/assemble-entry.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
+import { capturedFrom, digestOf } from '../../src/sidecar/captured.ts';
 import { memoizeOf, type Recorded, readNativeEntry, readReviews, templateOf } from './recorded.ts';
 
 // From recorded pods and task results stepmemo has to make the very entry that Argo's controller saved.

@@ -1,12 +1,12 @@
 import { readdirSync } from 'node:fs';
 import jsonpatch from 'jsonpatch';
 import { describe, expect, it } from 'vitest';
-import type { Verdict } from '../../src/core/decision.ts';
-import type { Entry } from '../../src/core/entry.ts';
-import { judgePod } from '../../src/core/judge-pod.ts';
-import type { ClusterView } from '../../src/core/view.ts';
+import type { Entry } from '../../src/cache/entry.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
-import { SETTINGS } from '../unit/core/builders.ts';
+import { judgePod } from '../../src/step/decide-pod.ts';
+import type { Verdict } from '../../src/step/decision.ts';
+import type { KnownCluster } from '../../src/step/known-cluster.ts';
+import { SETTINGS } from '../unit/step/builders.ts';
 import { makeEntry, memoizeOf, type Recorded, readNativeEntry, readReviews, toManaged } from './recorded.ts';
 
 // Every recorded pod is decided in both modes, with an empty cache and with a matching entry: Argo's own where it saved
@@ -15,7 +15,7 @@ const EXPECTED = new URL('expected/', import.meta.url).pathname;
 /** Before every recorded maxAge has passed. */
 const NOW = new Date('2026-11-24T18:00:05Z');
 
-function view(memoize: 'managed' | 'native', entry: Entry | undefined): ClusterView {
+function cluster(memoize: 'managed' | 'native', entry: Entry | undefined): KnownCluster {
   return {
     isSynced: true,
     arePoliciesInstalled: true,
@@ -58,7 +58,7 @@ function decide(recorded: Recorded, mode: 'managed' | 'native', entry: Entry | u
     judgePod({
       pod: object,
       creator: recorded.request.userInfo.username,
-      view: view(mode, entry),
+      cluster: cluster(mode, entry),
       settings: SETTINGS,
       now: NOW,
     });
@@ -87,13 +87,13 @@ describe.each(CASES.map((recorded) => [recorded.path, recorded] as const))('%s',
   it('leaves a pod whose template still has memoize to the controller in managed mode', () => {
     if (memoizeOf(recorded) === undefined || path.includes('/large') || path.includes('.http.')) return;
     const { object, userInfo } = recorded.request;
-    const settings = { view: view('managed', makeEntry(recorded)), settings: SETTINGS, now: NOW };
+    const settings = { cluster: cluster('managed', makeEntry(recorded)), settings: SETTINGS, now: NOW };
     const verdict = judgePod({ pod: object, creator: userInfo.username, ...settings });
     expect(verdict).toMatchObject({ decision: 'skip', reason: 'memoize-in-template', patch: [] });
   });
 
   it('is not acted on when somebody else made it', () => {
-    const settings = { view: view('native', makeEntry(recorded)), settings: SETTINGS, now: NOW };
+    const settings = { cluster: cluster('native', makeEntry(recorded)), settings: SETTINGS, now: NOW };
     const verdict = judgePod({
       pod: toManaged(recorded),
       creator: 'system:serviceaccount:default:default',

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { isObject, type JsonObject } from '../../src/argo/json.ts';
-import { type Entry, parseEntry } from '../../src/core/entry.ts';
+import { isObject, type JsonObject } from '../../src/base/json.ts';
+import { type Entry, parseEntry } from '../../src/cache/entry.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
 
 // The recorded reviews, and what follows from them: the entry that Argo itself saved for a step, the pod that would have

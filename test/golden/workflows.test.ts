@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import jsonpatch from 'jsonpatch';
 import { describe, expect, it } from 'vitest';
-import { judgeWorkflow } from '../../src/core/workflow-mutation.ts';
+import { judgeWorkflow } from '../../src/workflow/mutate-workflow.ts';
 
 // Every recorded review of a Workflow or a template object is decided as it was sent, in managed mode. What is expected
 // is the whole answer and the whole object after it. `vitest run -u` writes the files anew at its end, so run it once

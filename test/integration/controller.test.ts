@@ -1,9 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { CapturePost } from '../../src/capture/types.ts';
-import { configSchema } from '../../src/config.ts';
-import { type Controller, startController } from '../../src/controller/controller.ts';
-import type { PlanTiming } from '../../src/controller/facts.ts';
-import { digestOf } from '../../src/core/captured.ts';
+import { createLog } from '../../src/base/log.ts';
 import {
   CAPTURE_CONTAINER,
   DECISION_ANNOTATION,
@@ -12,12 +8,16 @@ import {
   OUTPUTS_DIGEST_ANNOTATION,
   REASON_ANNOTATION,
   RESULT_POD_UID_ANNOTATION,
-} from '../../src/core/names.ts';
-import type { Reason } from '../../src/core/reasons.ts';
+} from '../../src/base/names.ts';
+import type { Reason } from '../../src/base/reasons.ts';
+import type { CapturePost } from '../../src/capture/types.ts';
+import { configSchema } from '../../src/config/config.ts';
+import { type Controller, startController } from '../../src/controller/controller.ts';
+import type { PlanTiming } from '../../src/controller/facts.ts';
+import { type WatchedCluster, watchCluster } from '../../src/informers/watch-cluster.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeObject, type KubeWatchApi, type ObjectPath, RESOURCES } from '../../src/kube/types.ts';
-import { createClusterView, type WatchedClusterView } from '../../src/kube/view.ts';
-import { createLog } from '../../src/telemetry/log.ts';
+import { digestOf } from '../../src/sidecar/captured.ts';
 import { clusterInfo, createNamespace, kubeAs, kubeAsController, must, type TestKube, waitFor } from './harness.ts';
 
 /*
@@ -33,7 +33,7 @@ let namespace: string;
 let own: TestKube;
 let executor: TestKube;
 let kube: KubeWatchApi;
-let view: WatchedClusterView;
+let cluster: WatchedCluster;
 const running = new Set<Controller>();
 const outcomes: { reason: Reason; pod: string }[] = [];
 
@@ -47,10 +47,10 @@ beforeAll(async () => {
   ]);
   kube = createKubeApi(clusterInfo().serverKubeconfig);
   const config = configSchema.parse({});
-  view = createClusterView({ kube, config, log });
-  view.start();
-  await view.whenSynced();
-  await waitFor(() => view.namespace(namespace)?.isEnabled, { what: 'the namespace to be known' });
+  cluster = watchCluster({ kube, config, log });
+  cluster.start();
+  await cluster.whenSynced();
+  await waitFor(() => cluster.namespace(namespace)?.isEnabled, { what: 'the namespace to be known' });
 });
 
 afterEach(async () => {
@@ -58,7 +58,7 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
-  await view.stop();
+  await cluster.stop();
   kube.close();
 });
 
@@ -67,7 +67,7 @@ async function start(
 ): Promise<Controller> {
   const controller = startController({
     kube: options.kube ?? kube,
-    view,
+    cluster,
     config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
     log,
     ...(options.now && { now: options.now }),
@@ -222,7 +222,7 @@ async function putEntry(key: string, value: string, cache = 'cache'): Promise<vo
   };
   const created = await admin.create({ resource: RESOURCES.configMaps, namespace }, body);
   if (!created.ok) must(await admin.merge(path, { data: body.data }));
-  await waitFor(() => view.lookUp(namespace, cache, key).found === 'entry', { what: 'the entry to be known' });
+  await waitFor(() => cluster.lookUp(namespace, cache, key).found === 'entry', { what: 'the entry to be known' });
 }
 
 async function dropEntry(key: string, cache = 'cache'): Promise<void> {
@@ -922,8 +922,8 @@ describe('a pod that our container holds up', () => {
     await untilTold(step, reason);
     expect((await annotationsOf(step))[REASON_ANNOTATION]).toBe(reason);
     await untilEntry(reason, 'value');
-    if (reason === 'sidecar-not-started') expect(view.isSidecarUsable).toBe(false);
-    view.markSidecarWorking(new Date(Date.now() + 60_000));
+    if (reason === 'sidecar-not-started') expect(cluster.isSidecarUsable).toBe(false);
+    cluster.markSidecarWorking(new Date(Date.now() + 60_000));
   });
 
   test('and whose step failed is ended as Failed', async () => {
@@ -936,7 +936,7 @@ describe('a pod that our container holds up', () => {
     });
     await waitFor(async () => (await phaseOf(step)) === 'Failed', { what: 'the pod to be Failed' });
     await untilTold(step, 'step-failed');
-    view.markSidecarWorking(new Date(Date.now() + 60_000));
+    cluster.markSidecarWorking(new Date(Date.now() + 60_000));
   });
 
   test('is left alone while the step runs', async () => {
@@ -951,7 +951,7 @@ describe('a pod that our container holds up', () => {
     await setStatus(other, 'Pending', { ...ENDED, [CAPTURE_CONTAINER]: { waiting: 'ErrImagePull' } });
     await untilSucceeded(other);
     expect(await phaseOf(step)).toBe('Pending');
-    view.markSidecarWorking(new Date(Date.now() + 60_000));
+    cluster.markSidecarWorking(new Date(Date.now() + 60_000));
   });
 });
 

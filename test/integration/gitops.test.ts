@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { rewrite } from '../../src/cli/migrate-files.ts';
+import { rewrite } from '../../src/cli/files/migrate-files.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { clusterInfo, createNamespace, kubeAs, must, startServer, type TestKube } from './harness.ts';
 

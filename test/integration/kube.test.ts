@@ -4,11 +4,11 @@ import { type AddressInfo, createServer, connect as dial, type Server, type Sock
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../src/argo/names.ts';
+import { watchCluster } from '../../src/informers/watch-cluster.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { runLeaderElection } from '../../src/kube/leader.ts';
 import { type Reflector, type ReflectorOptions, startReflector } from '../../src/kube/reflector.ts';
 import { type KubeObject, type KubeWatchApi, RESOURCES } from '../../src/kube/types.ts';
-import { createClusterView } from '../../src/kube/view.ts';
 import { memoryLog } from '../unit/kube/memory-kube.ts';
 import { clusterInfo, createNamespace, kubeAs, must, type TestKube, waitFor } from './harness.ts';
 
@@ -358,32 +358,32 @@ describe('the view', () => {
       sidecarRetryMinutes: 10,
       controllerAccounts: ['system:serviceaccount:argo:argo'],
     };
-    const view = createClusterView({ kube: own.kube, config, log });
-    view.start();
+    const cluster = watchCluster({ kube: own.kube, config, log });
+    cluster.start();
     try {
-      await view.whenSynced();
-      expect(view.arePoliciesInstalled).toBe(true);
-      expect(view.namespace(namespace)).toEqual({ isEnabled: true, memoize: 'managed', capture: 'sidecar' });
-      expect(view.namespace('stepmemo')?.isEnabled).toBe(false);
+      await cluster.whenSynced();
+      expect(cluster.arePoliciesInstalled).toBe(true);
+      expect(cluster.namespace(namespace)).toEqual({ isEnabled: true, memoize: 'managed', capture: 'sidecar' });
+      expect(cluster.namespace('stepmemo')?.isEnabled).toBe(false);
       const entry = { nodeID: 'n', outputs: null, creationTimestamp: '2026-01-01T00:00:00Z', lastHitTimestamp: null };
       must(
         await admin.create(configMaps(), configMap('view', { key: JSON.stringify(entry) }, { [CACHE_LABEL]: 'Cache' })),
       );
-      await waitFor(() => view.lookUp(namespace, 'view', 'key').found === 'entry', { what: 'the entry' });
+      await waitFor(() => cluster.lookUp(namespace, 'view', 'key').found === 'entry', { what: 'the entry' });
       must(await admin.patch(at('view'), [{ op: 'remove', path: '/metadata/labels' }]));
-      await waitFor(() => view.lookUp(namespace, 'view', 'key').found === 'nothing', { what: 'no cache any more' });
+      await waitFor(() => cluster.lookUp(namespace, 'view', 'key').found === 'nothing', { what: 'no cache any more' });
       must(
         await admin.create(
           { resource: RESOURCES.resourceQuotas, namespace },
           { metadata: { name: 'quota' }, spec: { hard: { 'requests.cpu': '100' } } },
         ),
       );
-      await waitFor(() => view.hasComputeQuota(namespace), { what: 'the quota' });
+      await waitFor(() => cluster.hasComputeQuota(namespace), { what: 'the quota' });
       must(await admin.remove({ resource: RESOURCES.resourceQuotas, namespace, name: 'quota' }));
-      await waitFor(() => !view.hasComputeQuota(namespace), { what: 'no quota' });
+      await waitFor(() => !cluster.hasComputeQuota(namespace), { what: 'no quota' });
       expect(log.lines).toEqual([]);
     } finally {
-      await view.stop();
+      await cluster.stop();
       own.kube.close();
       await waitFor(() => own.wire.live === 0, { what: 'no connection' });
       own.wire.close();

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { runMigrateCluster } from '../../src/cli/migrate.ts';
-import { restoreMemoize } from '../../src/core/workflow-mutation.ts';
+import { runMigrateCluster } from '../../src/cli/commands/migrate.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { restoreMemoize } from '../../src/workflow/mutate-workflow.ts';
 import { clusterInfo, createNamespace, kubeAs, must, type TestKube, withoutServerFields } from './harness.ts';
 
 const memoize = { key: 'k-{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: 'c' } } };

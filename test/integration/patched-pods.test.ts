@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import jsonpatch from 'jsonpatch';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Verdict } from '../../src/core/decision.ts';
-import { judgePod } from '../../src/core/judge-pod.ts';
-import type { LimitRangeItem } from '../../src/core/view.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
+import { judgePod } from '../../src/step/decide-pod.ts';
+import type { Verdict } from '../../src/step/decision.ts';
+import type { LimitRangeItem } from '../../src/step/known-cluster.ts';
 import { readReviews, toManaged } from '../golden/recorded.ts';
-import { buildView, CONTROLLER, MANAGED, SETTINGS } from '../unit/core/builders.ts';
+import { buildCluster, CONTROLLER, MANAGED, SETTINGS } from '../unit/step/builders.ts';
 import { type Answer, createNamespace, kubeAs, kubeAsController, type TestKube, waitFor } from './harness.ts';
 
 /*
@@ -46,8 +46,8 @@ function apply(pod: KubeObject, { patch }: Pick<Verdict, 'patch'>): KubeObject {
 }
 
 function judge(pod: KubeObject, items: readonly LimitRangeItem[] = []): Verdict {
-  const view = buildView({ limitRanges: () => items });
-  return judgePod({ pod, creator: CONTROLLER, view, settings: SETTINGS, now: NOW });
+  const cluster = buildCluster({ limitRanges: () => items });
+  return judgePod({ pod, creator: CONTROLLER, cluster, settings: SETTINGS, now: NOW });
 }
 
 describe('golden pods', () => {

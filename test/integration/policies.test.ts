@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import * as names from '../../src/core/names.ts';
+import * as names from '../../src/base/names.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../src/kube/types.ts';
 import { createNamespace, kubeAs, kubeAsController, must, type TestKube } from './harness.ts';
 

@@ -3,9 +3,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../src/argo/names.ts';
-import { runLint } from '../../src/cli/lint.ts';
-import { policySettingsSchema } from '../../src/core/policy/settings.ts';
+import { runLint } from '../../src/cli/commands/lint.ts';
 import { RESOURCES } from '../../src/kube/types.ts';
+import { policySettingsSchema } from '../../src/policy/settings.ts';
 import { clusterInfo, createNamespace, kubeAs, type ServerHandle, startServer } from './harness.ts';
 import { urlOf } from './test-kube.ts';
 

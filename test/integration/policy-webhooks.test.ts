@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { PolicyContext } from '../../src/core/policy/context.ts';
-import { findFindings } from '../../src/core/policy/find-findings.ts';
-import { RULE_NAMES, RULES, type Rule } from '../../src/core/policy/rules.ts';
-import type { Unknowns } from '../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../src/base/json.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import type { PolicyContext } from '../../src/policy/context.ts';
+import { findFindings } from '../../src/policy/find-findings.ts';
+import { RULE_NAMES, RULES, type Rule } from '../../src/policy/rules.ts';
 import { CASES, type Case } from '../unit/policy/cases.ts';
 import { context as contextOf, STEP } from '../unit/policy/support.ts';
 import { createNamespace, kubeAs, kubeAsController, type ServerHandle, startServer, type TestKube } from './harness.ts';
@@ -43,7 +43,7 @@ async function makeUnlabeled(namespace: string, name: string): Promise<void> {
 // ---- the cases
 
 /** Where the template of a case may be put, below the WorkflowSpec; undefined where it cannot. */
-const PLACES: Readonly<Record<string, (template: Unknowns) => Unknowns | undefined>> = {
+const PLACES: Readonly<Record<string, (template: JsonObject) => JsonObject | undefined>> = {
   templates: (template) => ({ templates: [template] }),
   'inline in steps': (template) => ({
     templates: [{ name: 'outer', steps: [[{ name: 'a', inline: unnamed(template) }]] }],
@@ -57,13 +57,15 @@ const PLACES: Readonly<Record<string, (template: Unknowns) => Unknowns | undefin
       : { templateDefaults: { memoize, metadata }, templates: [rest] },
 };
 
-function unnamed({ name: _, ...rest }: Unknowns): Unknowns {
+function unnamed({ name: _, ...rest }: JsonObject): JsonObject {
   return rest;
 }
 
 function objectOf(kind: Kind, one: Case, place: string, namespace: string): KubeObject | undefined {
-  const { more = [], ...spec } = (one.spec ?? {}) as { more?: Unknowns[]; templateDefaults?: Unknowns };
-  const placed = PLACES[place]?.(one.template) as { templates: Unknowns[]; templateDefaults?: Unknowns } | undefined;
+  const { more = [], ...spec } = (one.spec ?? {}) as { more?: JsonObject[]; templateDefaults?: JsonObject };
+  const placed = PLACES[place]?.(one.template) as
+    | { templates: JsonObject[]; templateDefaults?: JsonObject }
+    | undefined;
   if (placed === undefined) return undefined;
   const defaults =
     placed.templateDefaults === undefined
@@ -235,7 +237,7 @@ describe('what is stored already', () => {
     const controller = await kubeAsController();
     const stored = await controller.get(path('running'));
     if (!stored.ok) throw new Error(stored.message);
-    const spec = stored.value.spec as { templates: Unknowns[] };
+    const spec = stored.value.spec as { templates: JsonObject[] };
     const templates = [
       ...spec.templates,
       {
@@ -255,7 +257,7 @@ describe('what is stored already', () => {
   it('is refused a new fault, and only that is told', async () => {
     const stored = await admin.get(path('dying'));
     if (!stored.ok) throw new Error(stored.message);
-    const spec = stored.value.spec as { templates: Unknowns[] };
+    const spec = stored.value.spec as { templates: JsonObject[] };
     const added = { ...OTHER_CACHE, name: 'added', memoize: { ...OTHER_CACHE.memoize, maxAge: '3d' } };
     const written = await admin.update(path('dying'), {
       ...stored.value,
@@ -291,7 +293,7 @@ describe('what is stored already', () => {
 describe('templates that a Workflow names', () => {
   let server: ServerHandle;
   let namespace: string;
-  const caller = (spec: Unknowns): KubeObject => ({
+  const caller = (spec: JsonObject): KubeObject => ({
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',
     metadata: { name: 'caller', namespace },
@@ -321,7 +323,7 @@ describe('templates that a Workflow names', () => {
     await server.stop();
   });
 
-  const steps = (templateRef: Unknowns) => ({ templates: [{ name: 'main', steps: [[{ name: 'a', templateRef }]] }] });
+  const steps = (templateRef: JsonObject) => ({ templates: [{ name: 'main', steps: [[{ name: 'a', templateRef }]] }] });
   it.each([
     [
       'templateRef',
@@ -393,7 +395,7 @@ describe('a ConfigMap', () => {
   let namespace: string;
   const url = () => urlOf(RESOURCES.configMaps, { namespace });
   const path = (name: string) => ({ resource: RESOURCES.configMaps, namespace, name });
-  const create = (kube: TestKube, name: string, labels: Unknowns, data: Unknowns) =>
+  const create = (kube: TestKube, name: string, labels: JsonObject, data: JsonObject) =>
     kube.request('POST', url(), { metadata: { name, labels }, data });
 
   beforeAll(async () => {

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../src/argo/names.ts';
-import { type Entry, serializeEntry } from '../../src/core/entry.ts';
+import { createCacheIndex } from '../../src/cache/cache-index.ts';
+import { CONFIG_MAP_LIMIT_BYTES, readConfigMap, sizeOf } from '../../src/cache/config-map.ts';
+import { type Entry, serializeEntry } from '../../src/cache/entry.ts';
+import { planWrite } from '../../src/cache/plan-write.ts';
+import { removeEntry } from '../../src/cache/remove-entry.ts';
+import { type WriteOutcome, writeEntry } from '../../src/cache/write-entry.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { startReflector } from '../../src/kube/reflector.ts';
 import { type KubeObject, type KubeWatchApi, RESOURCES } from '../../src/kube/types.ts';
-import { createCacheIndex } from '../../src/store/cache-index.ts';
-import { CONFIG_MAP_LIMIT_BYTES, readConfigMap, sizeOf } from '../../src/store/config-map.ts';
-import { planWrite } from '../../src/store/plan-write.ts';
-import { removeEntry } from '../../src/store/remove-entry.ts';
-import { type WriteOutcome, writeEntry } from '../../src/store/write-entry.ts';
 import { memoryLog } from '../unit/kube/memory-kube.ts';
 import { clusterInfo, createNamespace, kubeAs, must, type TestKube, waitFor } from './harness.ts';
 

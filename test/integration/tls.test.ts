@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { configSchema } from '../../src/config.ts';
+import { createLog } from '../../src/base/log.ts';
+import { configSchema } from '../../src/config/config.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeWatchApi, RESOURCES } from '../../src/kube/types.ts';
-import { createLog } from '../../src/telemetry/log.ts';
 import { parseCertificates } from '../../src/tls/authority.ts';
-import { type CertificateSource, createCertificateSource } from '../../src/tls/source.ts';
+import type { CertificateSource } from '../../src/tls/rounds.ts';
+import { createCertificateSource } from '../../src/tls/source.ts';
 import {
   clusterInfo,
   createNamespace,

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { answerVerdict } from '../../../src/admission/answer.ts';
 import { type AdmissionHandler, createAdmissionApp } from '../../../src/admission/app.ts';
 import { skipUnsupported } from '../../../src/admission/unsupported.ts';
-import { createLog } from '../../../src/telemetry/log.ts';
+import { createLog } from '../../../src/base/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 
 const servers: Server[] = [];

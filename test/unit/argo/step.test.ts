@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { argoContainers, identifyStep } from '../../../src/argo/step.ts';
-import type { KubeObject } from '../../../src/kube/types.ts';
-import { buildPod, CONTAINER, LAYOUTS, type PodOptions } from '../core/builders.ts';
+import { identifyStep } from '../../../src/argo/step.ts';
+import { buildPod, LAYOUTS, type PodOptions } from '../step/builders.ts';
 
 type Json = Record<string, unknown>;
 
@@ -147,31 +146,5 @@ describe('identifyStep', () => {
     ['an offloaded template', { isOffloaded: true, needsResult: true }, true],
   ])('needs a result for %s', (_, options, needsResult) => {
     expect(identify(options)).toMatchObject({ needsResult });
-  });
-});
-
-describe('argoContainers', () => {
-  function names(options: PodOptions): readonly string[] {
-    const pod: KubeObject = buildPod(options);
-    const spec = pod.spec as { containers: Json[] };
-    spec.containers.push({ name: 'stepmemo-capture' });
-    const identified = identifyStep(pod);
-    if (!identified.ok) throw new Error(identified.message);
-    return argoContainers(pod, identified.step);
-  }
-
-  it.each<[string, PodOptions, readonly string[]]>([
-    ['a container', { userSidecars: ['web'] }, ['wait', 'main']],
-    ['the init-less layout', { layout: '4.1.2-initless' }, ['supervisor', 'main']],
-    [
-      'a containerSet',
-      { template: { containerSet: { containers: [{ name: 'a' }, { name: 'b' }] } } },
-      ['wait', 'a', 'b'],
-    ],
-    ['a resource', { template: { resource: {} } }, ['main']],
-    ['an offloaded template', { isOffloaded: true }, ['wait', 'main']],
-    ['a script', { template: { script: CONTAINER } }, ['wait', 'main']],
-  ])('of %s', (_, options, expected) => {
-    expect(names(options)).toEqual(expected);
   });
 });

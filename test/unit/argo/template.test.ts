@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { findOverlappingMount, parseTemplate, readTemplate } from '../../../src/argo/template.ts';
-import { buildPod, CONTAINER, LAYOUTS, PLAIN_TEMPLATE } from '../core/builders.ts';
+import { buildPod, CONTAINER, LAYOUTS, PLAIN_TEMPLATE } from '../step/builders.ts';
 
 type Json = Record<string, unknown>;
 

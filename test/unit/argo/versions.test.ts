@@ -1,99 +1,90 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
-  hasResultRace,
-  isAtLeast,
-  isBelow,
-  parseImageVersion,
-  readsOutputsAnnotation,
-  versionOf,
+  formatVersion,
+  isOlderThan,
+  losesStepsOutputs,
+  parseArgoVersion,
+  versionOfControllers,
 } from '../../../src/argo/versions.ts';
-import { buildPod, LAYOUTS, type Layout } from '../core/builders.ts';
 
-type Json = Record<string, unknown>;
-
-describe('parseImageVersion', () => {
-  it.each([
-    ['quay.io/argoproj/argoexec:v4.0.5', '4.0.5'],
-    ['argoexec:3.4.17', '3.4.17'],
-    ['mirror.example:5000/argo/argoexec:v3.7.0-rc2', '3.7.0-rc2'],
-    ['argoexec:v3.6.19-debian12', '3.6.19'],
-    [`argoexec:v3.5.1@sha256:${'0'.repeat(64)}`, '3.5.1'],
-  ])('reads %s', (image, text) => {
-    expect(parseImageVersion(image)?.text).toBe(text);
-  });
-
-  it.each([
-    'argoexec',
-    'argoexec:latest',
-    'argoexec:v4',
-    `argoexec@sha256:${'0'.repeat(64)}`,
-    'host:5000/argoexec',
-    '',
-  ])('finds none in %s', (image) => {
-    expect(parseImageVersion(image)).toBeUndefined();
-  });
+it.each([
+  ['4.0.5', '4.0.5'],
+  ['v3.4.17', '3.4.17'],
+  [' v3.5.0-rc1 ', '3.5.0'],
+  ['v4.1.2+build', '4.1.2'],
+  ['latest', undefined],
+  ['4.0', undefined],
+  ['', undefined],
+  ['4.0.5.1.x', '4.0.5'],
+  ['sha256:00', undefined],
+])('reads %s', (text, expected) => {
+  const version = parseArgoVersion(text);
+  expect(version && formatVersion(version)).toBe(expected);
 });
 
-describe('versionOf', () => {
-  it.each(LAYOUTS)('reads the tag of the executor of %s', (layout) => {
-    expect(versionOf(buildPod({ layout })).text).toBe(layout.replace('-initless', ''));
-  });
-
-  it.each<[Layout, string]>([
-    ['3.4.17', '3.5.1 or earlier'],
-    ['3.5.14', '3.5'],
-    ['3.6.10', '3.6 or later'],
-    ['4.0.5', '3.6 or later'],
-    ['4.1.2', '4.1 or later'],
-    ['4.1.2-initless', '4.1 or later'],
-  ])('tells the shape of %s where the tag is hidden', (layout, text) => {
-    const pod = buildPod({ layout });
-    const spec = pod.spec as { containers: Json[]; initContainers: Json[] };
-    for (const container of [...spec.containers, ...spec.initContainers]) container.image = 'mirror/argoexec@sha256:1';
-    expect(versionOf(pod).text).toBe(text);
-  });
-
-  it('knows nothing of a pod that is none of Argo', () => {
-    expect(versionOf({ spec: { containers: [{ name: 'main', image: 'busybox:1.36.1' }] } }).text).toBe('unknown');
-  });
+it('knows what is older', () => {
+  const version = { major: 3, minor: 5, patch: 0 };
+  expect([
+    isOlderThan(version, 3, 5, 0),
+    isOlderThan(version, 3, 5, 1),
+    isOlderThan(version, 4, 0, 0),
+    isOlderThan(version, 3, 4, 99),
+  ]).toEqual([false, true, true, false]);
 });
 
-const version = (text: string) => parseImageVersion(`argoexec:v${text}`) ?? { text: 'unknown' };
+it.each([
+  ['3.5.1', false],
+  ['3.5.2', true],
+  ['3.6.19', true],
+  ['3.7.17', true],
+  ['3.7.18', false],
+  ['4.0.8', true],
+  ['4.0.9', false],
+  ['4.1.0', false],
+  ['3.4.17', false],
+])('knows whether %s saves the outputs of steps templates as null', (text, expected) => {
+  const version = parseArgoVersion(text);
+  expect(version && losesStepsOutputs(version)).toBe(expected);
+});
 
-describe('hasResultRace', () => {
-  it.each(['3.4.17', '3.5.15', '3.6.0', '3.6.10', '3.7.0', '3.7.1', '3.7.2-rc1', '4.0.0-rc1', 'unknown'])(
-    '%s has it',
-    (text) => {
-      expect(hasResultRace(version(text))).toBe(true);
-    },
+const pod = (image: string, name = 'workflow-controller', more: object = {}) => ({
+  spec: { containers: [{ name, image, ...more }] },
+  status: { phase: 'Running' },
+});
+const shown = (...pods: unknown[]) => {
+  const reading = versionOfControllers(pods);
+  return reading.known ? formatVersion(reading.version) : reading.detail;
+};
+
+it('reads the version of the running controller from its image', () => {
+  expect(shown(pod('quay.io/argoproj/workflow-controller:v4.0.5'))).toBe('4.0.5');
+  expect(shown(pod('localhost:5000/mirror/workflow-controller:v3.4.17@sha256:00', 'controller'))).toBe('3.4.17');
+  expect(shown(pod('our/argo:v3.7.15', 'main', { command: ['/bin/workflow-controller'] }))).toBe('3.7.15');
+  expect(shown(pod('quay.io/argoproj/argocli:v9.9.9', 'argo-server'), pod('x/workflow-controller:v4.0.5'))).toBe(
+    '4.0.5',
   );
-
-  it.each(['3.6.11', '3.6.19', '3.7.2', '3.7.18', '4.0.0', '4.0.5', '4.1.2', '4.2.0-rc1'])('%s does not', (text) => {
-    expect(hasResultRace(version(text))).toBe(false);
-  });
-
-  it('goes by the worst of what a shape may stand for', () => {
-    expect(hasResultRace({ text: '3.6 or later', from: [3, 6, 0] })).toBe(true);
-    expect(hasResultRace({ text: '3.5.1 or earlier', to: [3, 5, 1] })).toBe(true);
-    expect(hasResultRace({ text: '4.1 or later', from: [4, 1, 0] })).toBe(false);
-  });
 });
 
-describe('ranges', () => {
-  it('are compared by their worse end', () => {
-    expect(isAtLeast(version('3.6.0'), [3, 6, 0])).toBe(true);
-    expect(isAtLeast({ text: '', to: [9, 0, 0] }, [3, 6, 0])).toBe(false);
-    expect(isBelow(version('3.5.15'), [3, 6, 0])).toBe(true);
-    expect(isBelow({ text: '', from: [3, 4, 0] }, [3, 6, 0])).toBe(false);
-  });
-
-  it.each([
-    ['3.4.17', true],
-    ['3.5.15', true],
-    ['3.6.0', false],
-    ['4.0.5', false],
-    ['unknown', false],
-  ])('%s reads outputs from the pod: %s', (text, expected) => {
-    expect(readsOutputsAnnotation(version(text))).toBe(expected);
-  });
+it('never guesses', () => {
+  expect(shown()).toBe('no workflow controller was found');
+  expect(shown(pod('x/workflow-controller:latest'))).toBe(
+    'the image x/workflow-controller:latest has no version in its tag',
+  );
+  expect(shown(pod('x/workflow-controller@sha256:00'))).toContain('no version in its tag');
+  expect(shown(pod('localhost:5000/workflow-controller'))).toContain('no version in its tag');
+  expect(shown(pod('x/workflow-controller:v4.0.5'), pod('x/workflow-controller:v3.4.17'))).toBe(
+    'workflow controllers of several versions run: 4.0.5, 3.4.17',
+  );
 });
+
+it('does not count controllers that have ended', () => {
+  const old = { ...pod('x/workflow-controller:v3.4.17'), status: { phase: 'Failed' } };
+  expect(shown(old, pod('x/workflow-controller:v4.0.5'))).toBe('4.0.5');
+});
+
+it.each([null, 5, {}, { spec: null }, { spec: { containers: [null, 5, {}] } }])(
+  'takes %j for no controller',
+  (value) => {
+    expect(shown(value)).toBe('no workflow controller was found');
+  },
+);

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { runMigrateCluster } from '../../../src/cli/migrate.ts';
-import { runRelease } from '../../../src/cli/release.ts';
-import { runUninstall } from '../../../src/cli/uninstall.ts';
-import { metaKeyFor } from '../../../src/core/data-key.ts';
+import { metaKeyFor } from '../../../src/cache/data-key.ts';
+import { runMigrateCluster } from '../../../src/cli/commands/migrate.ts';
+import { runRelease } from '../../../src/cli/commands/release.ts';
+import { runUninstall } from '../../../src/cli/commands/uninstall.ts';
 import {
   type KubeFailure,
   type KubeObject,

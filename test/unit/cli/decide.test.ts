@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type DecideOptions, runDecide } from '../../../src/cli/decide.ts';
-import { configSchema } from '../../../src/config.ts';
+import { type DecideOptions, runDecide } from '../../../src/cli/commands/decide.ts';
+import { configSchema } from '../../../src/config/config.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'stepmemo-decide-'));
 afterAll(() => rmSync(directory, { recursive: true }));

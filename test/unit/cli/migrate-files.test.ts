@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import { rewrite, runMigrateFiles } from '../../../src/cli/migrate-files.ts';
+import { rewrite, runMigrateFiles } from '../../../src/cli/files/migrate-files.ts';
 
 function forth(text: string) {
   const result = rewrite(text, false);

@@ -1,12 +1,13 @@
+import { versionOf } from '../../../src/argo/pod-version.ts';
 import type { Step } from '../../../src/argo/step.ts';
 import { readTaskResult, type TaskResult } from '../../../src/argo/task-result.ts';
-import { versionOf } from '../../../src/argo/versions.ts';
+import { versionFrom } from '../../../src/argo/versions.ts';
+import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/base/names.ts';
+import type { Entry } from '../../../src/cache/entry.ts';
 import { type CapturePlan, PLAN_TIMING, type PlanSettings, type PodFacts } from '../../../src/controller/facts.ts';
 import { readOwnEnd, readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
-import type { PodDecision } from '../../../src/core/decision.ts';
-import type { Entry } from '../../../src/core/entry.ts';
-import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/core/names.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
+import type { PodDecision } from '../../../src/step/decision.ts';
 
 /** Noon of some day: what `nowMs` is unless a test says otherwise. */
 export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
@@ -146,7 +147,7 @@ export const MISS: PodDecision = {
   message: 'no entry for key "k"',
   step: STEP,
   memoization: MEMOIZATION,
-  capture: 'server',
+  capture: { way: 'server' },
 };
 
 export const SKIP: PodDecision = { decision: 'skip', reason: 'daemon', message: 'the template is a daemon' };
@@ -181,7 +182,7 @@ export function planOf(overrides: Partial<Extract<CapturePlan, { ok: true }>> = 
     template: STEP.template,
     memoization: MEMOIZATION,
     way: 'sidecar',
-    version: { text: '4.0.5', from: [4, 0, 5], to: [4, 0, 5] },
+    version: { text: '4.0.5', from: versionFrom(4, 0, 5), to: versionFrom(4, 0, 5) },
     ...overrides,
   };
 }
@@ -192,7 +193,7 @@ export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFac
     pod,
     nowMs: NOW_MS,
     isLeader: true,
-    isViewSynced: true,
+    isClusterSynced: true,
     arePoliciesInstalled: true,
     failures: undefined,
     isGone: false,

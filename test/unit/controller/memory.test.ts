@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/base/names.ts';
 import { PodTable } from '../../../src/controller/pod-table.ts';
 import { createConfigMapReader } from '../../../src/controller/read-config-map.ts';
 import { ResultTable } from '../../../src/controller/result-table.ts';
 import { keepStepPod } from '../../../src/controller/step-pod.ts';
 import { createWorkQueue } from '../../../src/controller/work-queue.ts';
-import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/core/names.ts';
 import type { KubeObject, KubeResult } from '../../../src/kube/types.ts';
 import { NOW_MS, podObject, podOf, resultOf } from './facts.ts';
 

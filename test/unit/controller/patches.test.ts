@@ -1,5 +1,7 @@
 import jsonpatch from 'jsonpatch';
 import { describe, expect, test } from 'vitest';
+import type { JsonPatch } from '../../../src/base/json-patch.ts';
+import { CAPTURE_CONTAINER, HIT_GATE, MISS_GATE } from '../../../src/base/names.ts';
 import {
   buildCompletionPatch,
   buildDigestPatch,
@@ -7,9 +9,7 @@ import {
   buildReleasePatch,
 } from '../../../src/controller/patches.ts';
 import { readStepPod } from '../../../src/controller/step-pod.ts';
-import { CAPTURE_CONTAINER, HIT_GATE, MISS_GATE } from '../../../src/core/names.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
-import type { JsonPatch } from '../../../src/patch/json-patch.ts';
 import { NOW_MS, type PodParts, podObject, podOf, WELL_ENDED } from './facts.ts';
 
 interface Pod extends KubeObject {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HIT_GATE, MISS_GATE } from '../../../src/base/names.ts';
 import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
 import { planPod } from '../../../src/controller/plan-pod.ts';
-import { HIT_GATE, MISS_GATE } from '../../../src/core/names.ts';
 import { ENTRY, factsOf, HIT, MISS, NOW_MS, type PodParts, podOf, resultOf, SETTINGS, SKIP } from './facts.ts';
 
 const DECIDED_HIT = { 'stepmemo.io/decision': 'hit' };
@@ -30,7 +30,7 @@ describe('the way of a gated pod', () => {
     { when: 'it has ended', pod: { phase: 'Succeeded' }, does: { do: 'nothing' } },
     { when: 'another replica leads', facts: { isLeader: false }, does: { do: 'nothing' } },
     { when: 'it is being deleted', pod: { isBeingDeleted: true }, does: { do: 'nothing' } },
-    { when: 'caches and policies are not read yet', facts: { isViewSynced: false }, does: { do: 'wait' } },
+    { when: 'caches and policies are not read yet', facts: { isClusterSynced: false }, does: { do: 'wait' } },
     // ---- Argo has given it up
     {
       when: 'it is labelled completed',
@@ -232,7 +232,7 @@ describe('the way of a gated pod', () => {
 describe('any gated pod', () => {
   const facts = fc.record({
     nowMs: fc.constant(NOW_MS),
-    isViewSynced: fc.boolean(),
+    isClusterSynced: fc.boolean(),
     arePoliciesInstalled: fc.boolean(),
     failures: fc.constantFrom(undefined, FAILED_OFTEN, HOPELESS),
     decision: fc.constantFrom(undefined, HIT, MISS, SKIP),

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { versionFrom } from '../../../src/argo/versions.ts';
+import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/base/names.ts';
 import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
 import { planPod } from '../../../src/controller/plan-pod.ts';
 import { START_FAILURES } from '../../../src/controller/plan-run.ts';
 import type { StepPod } from '../../../src/controller/step-pod.ts';
-import { digestOf } from '../../../src/core/captured.ts';
-import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/core/names.ts';
+import { digestOf } from '../../../src/sidecar/captured.ts';
 import { endedPod, factsOf, NOW_MS, planOf, podOf, resultOf, SETTINGS, type State, WELL_ENDED } from './facts.ts';
 
 const THERE = { is: 'there', isShuttingDown: false, nodePhase: 'Running', hasNodeOutputs: true } as const;
@@ -38,7 +39,7 @@ describe('the way of a pod that ended', () => {
       pod: endedPod({ annotations: { 'stepmemo.io/decision': 'skip' } }),
       does: { do: 'nothing' },
     },
-    { when: 'caches and policies are not read yet', facts: { isViewSynced: false }, does: { do: 'wait' } },
+    { when: 'caches and policies are not read yet', facts: { isClusterSynced: false }, does: { do: 'wait' } },
     { when: 'the policies are missing', facts: { arePoliciesInstalled: false, held: HELD }, does: { do: 'nothing' } },
     { when: 'it is settled', facts: { isSettled: true, held: HELD }, does: { do: 'nothing' } },
     // ---- who
@@ -218,7 +219,10 @@ describe('the way of a pod that ended', () => {
   });
 
   test('a step that reports nothing does not wait for a result on versions that make none', () => {
-    const old = planOf({ way: 'server', version: { text: '3.4.17', from: [3, 4, 17], to: [3, 4, 17] } });
+    const old = planOf({
+      way: 'server',
+      version: { text: '3.4.17', from: versionFrom(3, 4, 17), to: versionFrom(3, 4, 17) },
+    });
     const silent = { ...old, template: { kind: 'container', template: { container: {} } } } as const;
     const pod = endedPod({ secondsSinceEnd: 0 });
     const facts = { ...LOOKED, watchedResult: undefined };

@@ -1,4 +1,5 @@
 import jsonpatch from 'jsonpatch';
+import type { JsonPatch } from '../../../src/base/json-patch.ts';
 import type {
   KubeFailure,
   KubeObject,
@@ -10,7 +11,6 @@ import type {
   ResourcePath,
   WatchEvent,
 } from '../../../src/kube/types.ts';
-import type { JsonPatch } from '../../../src/patch/json-patch.ts';
 
 type Verb = 'get' | 'create' | 'patch' | 'remove' | 'listPage' | 'watch';
 export interface Call {

@@ -1,14 +1,14 @@
-import type { PolicyContext } from '../../../src/core/policy/context.ts';
-import type { Rule } from '../../../src/core/policy/rules.ts';
-import { policySettingsSchema } from '../../../src/core/policy/settings.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import type { PolicyContext } from '../../../src/policy/context.ts';
+import type { Rule } from '../../../src/policy/rules.ts';
+import { policySettingsSchema } from '../../../src/policy/settings.ts';
 import { MEMOIZE, STEP } from './support.ts';
 
 const V34 = { argoVersion: { major: 3, minor: 4, patch: 17 } } as const;
 const NATIVE = { mode: 'native' } as const;
-const memo = (changes: Unknowns) => ({ ...STEP, memoize: { ...MEMOIZE, ...changes } });
+const memo = (changes: JsonObject) => ({ ...STEP, memoize: { ...MEMOIZE, ...changes } });
 const configMap = (name: unknown) => ({ cache: { configMap: { name } } });
-const annotated = (annotations: Unknowns, more: Unknowns = {}) => {
+const annotated = (annotations: JsonObject, more: JsonObject = {}) => {
   const { memoize: _, ...rest } = STEP;
   return { ...rest, ...more, metadata: { annotations } };
 };
@@ -24,8 +24,8 @@ const STEPS_OUTPUTS = {
 
 export interface Case {
   readonly says: string;
-  readonly template: Unknowns;
-  readonly spec?: Unknowns;
+  readonly template: JsonObject;
+  readonly spec?: JsonObject;
   readonly context?: Partial<PolicyContext>;
   /** Path below `spec.templates[0]`, with the severity; empty when the rule finds nothing. */
   readonly expected: readonly string[];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { judgeConfigMap } from '../../../src/core/policy/configmap-rules.ts';
-import { DEFAULT_POLICY, policySettingsSchema } from '../../../src/core/policy/settings.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import { judgeConfigMap } from '../../../src/policy/configmap-rules.ts';
+import { DEFAULT_POLICY, policySettingsSchema } from '../../../src/policy/settings.ts';
 
 const CACHE = { 'workflows.argoproj.io/configmap-type': 'Cache' };
 const ENTRY =
@@ -9,12 +9,12 @@ const ENTRY =
 const CONTROLLER = 'system:serviceaccount:argo:argo';
 const OWN = 'system:serviceaccount:stepmemo:stepmemo';
 
-function configMap(labels: Unknowns | undefined, data?: Unknowns, more: Unknowns = {}): Unknowns {
+function configMap(labels: JsonObject | undefined, data?: JsonObject, more: JsonObject = {}): JsonObject {
   const metadata = { name: 'c', namespace: 'team-a', ...(labels && { labels }) };
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata, ...(data && { data }), ...more };
 }
 
-function judge(object: Unknowns, oldObject?: Unknowns, requester = 'jane', settings = DEFAULT_POLICY) {
+function judge(object: JsonObject, oldObject?: JsonObject, requester = 'jane', settings = DEFAULT_POLICY) {
   return judgeConfigMap({ object, oldObject, requester, exemptAccounts: [CONTROLLER, OWN], settings });
 }
 
@@ -90,7 +90,7 @@ describe('the label', () => {
 
   it('may be taken while the cache is being deleted', () => {
     const dying = configMap({}, { a: ENTRY });
-    const metadata = { ...(dying.metadata as Unknowns), deletionTimestamp: '2026-01-01T00:00:00Z' };
+    const metadata = { ...(dying.metadata as JsonObject), deletionTimestamp: '2026-01-01T00:00:00Z' };
     expect(judge({ ...dying, metadata }, full).isAllowed).toBe(true);
   });
 });

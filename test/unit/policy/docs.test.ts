@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { RULE_NAMES, RULES } from '../../../src/core/policy/rules.ts';
+import { RULE_NAMES, RULES } from '../../../src/policy/rules.ts';
 
 const text = readFileSync(new URL('../../../docs/policy.md', import.meta.url), 'utf8');
 const sections = text.split(/^### /m).slice(1);

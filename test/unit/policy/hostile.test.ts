@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { findFindings } from '../../../src/core/policy/find-findings.ts';
-import { quote } from '../../../src/core/policy/finding.ts';
-import { judgeSubmission } from '../../../src/core/policy/judge-submission.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import { quote } from '../../../src/base/text.ts';
+import { findFindings } from '../../../src/policy/find-findings.ts';
+import { judgeSubmission } from '../../../src/policy/judge-submission.ts';
 import { fuzzed, mode, mutated, version } from './fuzzed-objects.ts';
 import { context, findBrief, MEMOIZE, STEP, workflow } from './support.ts';
 
@@ -19,13 +19,13 @@ describe('10,000 fuzzed objects', () => {
           const known = context({
             mode,
             argoVersion,
-            lookUpTemplate: () => other as Unknowns,
+            lookUpTemplate: () => other as JsonObject,
             cacheLabel: () => 'unlabeled',
           });
           const verdict = judgeSubmission(
             {
-              object: object as Unknowns,
-              oldObject: other as Unknowns,
+              object: object as JsonObject,
+              oldObject: other as JsonObject,
               operation: 'UPDATE',
               requester: 'jane',
               controllerAccounts: [],
@@ -33,7 +33,7 @@ describe('10,000 fuzzed objects', () => {
             known,
           );
           expect(verdict.isAllowed).toBe(!verdict.message.includes('refuses'));
-          for (const finding of findFindings(object as Unknowns, known)) {
+          for (const finding of findFindings(object as JsonObject, known)) {
             expect(finding.message).toMatch(/\.$/);
             expect(finding.message + finding.fix).not.toMatch(/[\p{Cc}\p{Cs}]/u);
           }
@@ -46,7 +46,7 @@ describe('10,000 fuzzed objects', () => {
 
 describe('hostile objects', () => {
   it('of deep nesting pass', () => {
-    let deep: Unknowns = STEP;
+    let deep: JsonObject = STEP;
     for (let depth = 0; depth < 20_000; depth += 1) deep = { steps: [[{ inline: deep }]] };
     expect(findBrief(workflow({ templates: [deep] }))).toEqual([]);
     let nested: unknown = 'x';

@@ -3,8 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LintOptions, runLint } from '../../../src/cli/lint.ts';
-import { policySettingsSchema } from '../../../src/core/policy/settings.ts';
+import { type LintOptions, runLint } from '../../../src/cli/commands/lint.ts';
+import { policySettingsSchema } from '../../../src/policy/settings.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createArgoVersionSource } from '../../../src/admission/argo-version-source.ts';
-import { cacheLabelOf, judgeWithLookups } from '../../../src/admission/policy-lookups.ts';
+import { judgeWithLookups } from '../../../src/admission/policy-lookups.ts';
 import { createValidateWorkflows } from '../../../src/admission/validate-workflows.ts';
-import { policySettingsSchema } from '../../../src/core/policy/settings.ts';
-import type { ClusterView } from '../../../src/core/view.ts';
+import { createLog } from '../../../src/base/log.ts';
+import { readCacheLabel } from '../../../src/cache/cache-label.ts';
 import type { GetOptions, KubeObject, KubeResult, ObjectPath } from '../../../src/kube/types.ts';
-import { createLog } from '../../../src/telemetry/log.ts';
+import { policySettingsSchema } from '../../../src/policy/settings.ts';
+import type { KnownCluster } from '../../../src/step/known-cluster.ts';
 import { MEMOIZE, STEP, workflow } from './support.ts';
 
 const notFound = { ok: false, status: 404, reason: 'NotFound', message: 'not found' } as const;
@@ -90,7 +91,7 @@ describe('judgeWithLookups', () => {
   });
 });
 
-describe('cacheLabelOf', () => {
+describe('readCacheLabel', () => {
   const now = new Date('2026-01-31T12:00:00Z');
   const young = '2026-01-31T11:59:30Z';
   const managed = (field: string) => [{ manager: 'kubectl', fieldsV1: { [field]: { 'f:a': {} } } }];
@@ -106,7 +107,7 @@ describe('cacheLabelOf', () => {
     ['unlabeled', { creationTimestamp: young, labels: { 'workflows.argoproj.io/configmap-type': 'Parameter' } }],
     ['fresh', { creationTimestamp: young, labels: { other: 'label' } }],
   ])('is %s for %j', (expected, metadata) => {
-    expect(cacheLabelOf(metadata, now)).toBe(expected);
+    expect(readCacheLabel({ metadata }, now)).toBe(expected);
   });
 });
 
@@ -169,14 +170,14 @@ describe('POST /validate/workflows', () => {
     native: { isEnabled: true, memoize: 'native' },
     other: { isEnabled: false, memoize: 'managed' },
   } as const;
-  const view = {
+  const known = {
     namespace: (name: string) =>
       Object.hasOwn(settings, name) ? { capture: 'sidecar', ...settings[name as 'native'] } : undefined,
-  } as unknown as ClusterView;
+  } as unknown as KnownCluster;
   const policy = policySettingsSchema.parse({ argoVersion: '4.0.5' });
   const handler = (objects: Parameters<typeof cluster>[0] = {}) =>
     createValidateWorkflows({
-      view,
+      cluster: known,
       kube: cluster(objects),
       argoVersion: { read: async () => ({ major: 4, minor: 0, patch: 5 }) },
       config: { policy, controllerAccounts: ['system:serviceaccount:argo:argo'], controllerNamespace: 'argo' },

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import jsonpatch from 'jsonpatch';
 import { expect, it } from 'vitest';
-import { findFindings } from '../../../src/core/policy/find-findings.ts';
-import { moveMemoize } from '../../../src/core/workflow-mutation.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import { findFindings } from '../../../src/policy/find-findings.ts';
+import { moveMemoize } from '../../../src/workflow/mutate-workflow.ts';
 import { context, workflow } from './support.ts';
 
 const memoize = fc.oneof(
@@ -55,7 +55,7 @@ const template = fc
       { requiredKeys: ['name'] },
     ),
   )
-  .map(([one, rest]): Unknowns => ({ ...one, ...rest }));
+  .map(([one, rest]): JsonObject => ({ ...one, ...rest }));
 const object = fc
   .record(
     {
@@ -72,8 +72,8 @@ it('says the same of an object before and after memoize has moved into annotatio
       object,
       fc.constantFrom({ major: 3, minor: 4, patch: 17 }, { major: 4, minor: 0, patch: 5 }),
       (written, argoVersion) => {
-        const moved = jsonpatch.apply_patch(structuredClone(written), [...moveMemoize(written).patch]) as Unknowns;
-        const say = (one: Unknowns) => {
+        const moved = jsonpatch.apply_patch(structuredClone(written), [...moveMemoize(written).patch]) as JsonObject;
+        const say = (one: JsonObject) => {
           const findings = findFindings(one, context({ argoVersion }));
           return findings.map(({ pointer: _, ...finding }) => finding);
         };

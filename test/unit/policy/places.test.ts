@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { findFindings } from '../../../src/core/policy/find-findings.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import { findFindings } from '../../../src/policy/find-findings.ts';
 import { brief, context, findBrief, MEMOIZE, STEP, workflow } from './support.ts';
 
 const BAD = { ...STEP, memoize: { ...MEMOIZE, maxAge: '1d' } };
 const apiVersion = 'argoproj.io/v1alpha1';
 const V34 = { argoVersion: { major: 3, minor: 4, patch: 17 } } as const;
 
-function objectOf(kind: string, spec: Unknowns): Unknowns {
+function objectOf(kind: string, spec: JsonObject): JsonObject {
   const metadata = { name: 'o', namespace: 'team-a' };
   return {
     apiVersion,
@@ -18,7 +18,7 @@ function objectOf(kind: string, spec: Unknowns): Unknowns {
 }
 
 /** Every place that `memoize` may stand in, below the WorkflowSpec. */
-const PLACES: readonly (readonly [path: string, spec: Unknowns])[] = [
+const PLACES: readonly (readonly [path: string, spec: JsonObject])[] = [
   ['templates[1].memoize.maxAge', { templates: [STEP, BAD] }],
   [
     'templateDefaults.memoize.maxAge',
@@ -98,17 +98,17 @@ describe('templateDefaults', () => {
 });
 
 describe('references', () => {
-  const library = (name: string, templates: readonly Unknowns[], more: Unknowns = {}): Unknowns => ({
+  const library = (name: string, templates: readonly JsonObject[], more: JsonObject = {}): JsonObject => ({
     apiVersion,
     kind: 'WorkflowTemplate',
     metadata: { name, namespace: 'team-a' },
     spec: { templates, ...more },
   });
-  const lookUpIn = (...objects: Unknowns[]) => ({
+  const lookUpIn = (...objects: JsonObject[]) => ({
     lookUpTemplate: (kind: string, _: string | undefined, name: string) =>
-      objects.find((object) => object.kind === kind && (object.metadata as Unknowns).name === name),
+      objects.find((object) => object.kind === kind && (object.metadata as JsonObject).name === name),
   });
-  const calls = (templateRef: Unknowns) =>
+  const calls = (templateRef: JsonObject) =>
     workflow({ templates: [{ name: 'main', steps: [[{ name: 'a', templateRef }]] }] });
   const REF = 'spec.templates[0].steps[0][0].templateRef';
 

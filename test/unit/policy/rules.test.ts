@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { RULE_NAMES, type Rule } from '../../../src/core/policy/rules.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import { RULE_NAMES, type Rule } from '../../../src/policy/rules.ts';
 import { CASES, type Case } from './cases.ts';
 import { findBrief, STEP, workflow } from './support.ts';
 
 function findOf(rule: Rule, { template, spec = {}, context = {} }: Case): string[] {
-  const { more = [], ...rest } = spec as { more?: Unknowns[] };
+  const { more = [], ...rest } = spec as { more?: JsonObject[] };
   const object = workflow({ ...rest, templates: [template, ...more] });
   return findBrief(object, context)
     .filter((line) => line.split(' ')[1] === rule)

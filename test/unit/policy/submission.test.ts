@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { PolicyContext } from '../../../src/core/policy/context.ts';
-import { judgeSubmission, type Submission } from '../../../src/core/policy/judge-submission.ts';
-import { policySettingsSchema } from '../../../src/core/policy/settings.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import type { PolicyContext } from '../../../src/policy/context.ts';
+import { judgeSubmission, type Submission } from '../../../src/policy/judge-submission.ts';
+import { policySettingsSchema } from '../../../src/policy/settings.ts';
 import { context, MEMOIZE, STEP, workflow } from './support.ts';
 
 const CONTROLLER = 'system:serviceaccount:argo:argo';
 const withMaxAge = (maxAge: string, name = 'step') => ({ ...STEP, name, memoize: { ...MEMOIZE, maxAge } });
 const BAD = workflow({ templates: [withMaxAge('1d')] });
 
-function judge(submission: Partial<Submission> & { object: Unknowns }, changes: Partial<PolicyContext> = {}) {
+function judge(submission: Partial<Submission> & { object: JsonObject }, changes: Partial<PolicyContext> = {}) {
   const defaults = { operation: 'CREATE', requester: 'jane', controllerAccounts: [CONTROLLER] };
   return judgeSubmission({ ...defaults, ...submission }, context(changes));
 }
@@ -58,14 +58,14 @@ describe('a new object', () => {
 });
 
 describe('an update', () => {
-  const update = (object: Unknowns, oldObject: Unknowns, more: Partial<Submission> = {}) =>
+  const update = (object: JsonObject, oldObject: JsonObject, more: Partial<Submission> = {}) =>
     judge({ object, oldObject, operation: 'UPDATE', ...more });
 
   it('passes where the stored object had it already: suspend, resume, stop, retry', () => {
-    const suspended = { ...BAD, spec: { ...(BAD.spec as Unknowns), suspend: true } };
+    const suspended = { ...BAD, spec: { ...(BAD.spec as JsonObject), suspend: true } };
     expect(update(suspended, BAD)).toMatchObject({ isAllowed: true, reason: 'findings-old' });
     expect(update(BAD, suspended)).toMatchObject({ isAllowed: true });
-    const stopped = { ...BAD, spec: { ...(BAD.spec as Unknowns), shutdown: 'Stop' } };
+    const stopped = { ...BAD, spec: { ...(BAD.spec as JsonObject), shutdown: 'Stop' } };
     expect(update(stopped, BAD)).toMatchObject({ isAllowed: true });
   });
 

@@ -1,8 +1,8 @@
-import type { PolicyContext } from '../../../src/core/policy/context.ts';
-import { findFindings } from '../../../src/core/policy/find-findings.ts';
-import type { Finding } from '../../../src/core/policy/finding.ts';
-import { DEFAULT_POLICY } from '../../../src/core/policy/settings.ts';
-import type { Unknowns } from '../../../src/core/workflow-walk.ts';
+import type { JsonObject } from '../../../src/base/json.ts';
+import type { PolicyContext } from '../../../src/policy/context.ts';
+import { findFindings } from '../../../src/policy/find-findings.ts';
+import type { Finding } from '../../../src/policy/finding.ts';
+import { DEFAULT_POLICY } from '../../../src/policy/settings.ts';
 
 export const MEMOIZE = {
   key: '{{inputs.parameters.x}}',
@@ -33,7 +33,7 @@ export function context(changes: Partial<PolicyContext> = {}): PolicyContext {
   };
 }
 
-export function workflow(spec: Unknowns, more: Unknowns = {}): Unknowns {
+export function workflow(spec: JsonObject, more: JsonObject = {}): JsonObject {
   const metadata = { name: 'wf', namespace: 'team-a' };
   return {
     apiVersion: 'argoproj.io/v1alpha1',
@@ -49,6 +49,6 @@ export function brief(findings: readonly Finding[]): string[] {
   return findings.map(({ severity, rule, path }) => `${severity} ${rule} ${path}`);
 }
 
-export function findBrief(object: Unknowns, changes: Partial<PolicyContext> = {}): string[] {
+export function findBrief(object: JsonObject, changes: Partial<PolicyContext> = {}): string[] {
   return brief(findFindings(object, context(changes)));
 }

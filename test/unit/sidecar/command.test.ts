@@ -6,7 +6,7 @@ import {
   SIDECAR_NODE_FLAGS,
   SIDECAR_PROGRAM_PATH,
   TINI_PATH,
-} from '../../../src/patch/sidecar-command.ts';
+} from '../../../src/sidecar/command.ts';
 
 describe('the command of the sidecar', () => {
   it('puts something before Node that turns its exit codes into 0', () => {

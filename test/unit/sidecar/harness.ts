@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
-import { SIDECAR_ENV, SIDECAR_NODE_FLAGS } from '../../../src/patch/sidecar-command.ts';
+import { SIDECAR_ENV, SIDECAR_NODE_FLAGS } from '../../../src/sidecar/command.ts';
 import type { Certificate } from './certificates.ts';
 
 const repository = new URL('../../..', import.meta.url).pathname;

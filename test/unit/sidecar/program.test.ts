@@ -13,7 +13,7 @@ import { createServer, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { FORGIVEN_EXIT_CODES } from '../../../src/patch/sidecar-command.ts';
+import { FORGIVEN_EXIT_CODES } from '../../../src/sidecar/command.ts';
 import { createAuthority } from './certificates.ts';
 import { buildSidecar, containerTemplate, Layout, startEndpoint, startSidecar, until } from './harness.ts';
 
@@ -62,9 +62,7 @@ async function runOn(files: Layout, needsResult = false) {
 
 describe('the sidecar', { timeout: 30_000 }, () => {
   it('is made of its own files alone', () => {
-    expect(inputs.every((path) => path.startsWith('src/sidecar/') || path === 'src/patch/sidecar-command.ts')).toBe(
-      true,
-    );
+    expect(inputs.every((path) => path.startsWith('src/sidecar/') || path === 'src/sidecar/command.ts')).toBe(true);
   });
 
   describe('what it reads and posts', () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { issueAuthority, issueLeaf, type Pair, type Tools } from '../../../src/tls/authority.ts';
 import { readCertificateFiles } from '../../../src/tls/file-source.ts';
-import { type CertificateSource, createCertificateSource } from '../../../src/tls/source.ts';
+import type { CertificateSource } from '../../../src/tls/rounds.ts';
+import { createCertificateSource } from '../../../src/tls/source.ts';
 import type { MemoryKube } from '../kube/memory-kube.ts';
 import {
   bundlesIn,

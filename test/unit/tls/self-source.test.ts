@@ -5,8 +5,9 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { RESOURCES } from '../../../src/kube/types.ts';
 import { isSameBundle, parseCertificates, type Tools, verifyChain } from '../../../src/tls/authority.ts';
+import type { CertificateSource } from '../../../src/tls/rounds.ts';
 import { namesOf } from '../../../src/tls/self-source.ts';
-import { type CertificateSource, createCertificateSource } from '../../../src/tls/source.ts';
+import { createCertificateSource } from '../../../src/tls/source.ts';
 import { SYSTEM_TOOLS } from '../../../src/tls/tools.ts';
 import { fail, type MemoryKube } from '../kube/memory-kube.ts';
 import {

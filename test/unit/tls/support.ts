@@ -1,6 +1,6 @@
-import { type Config, configSchema } from '../../../src/config.ts';
+import type { Log } from '../../../src/base/log.ts';
+import { type Config, configSchema } from '../../../src/config/config.ts';
 import { RESOURCES } from '../../../src/kube/types.ts';
-import type { Log } from '../../../src/telemetry/log.ts';
 import type { KeyPair, Tools } from '../../../src/tls/authority.ts';
 import { SYSTEM_TOOLS } from '../../../src/tls/tools.ts';
 import { MemoryKube, memoryLog } from '../kube/memory-kube.ts';

@@ -1,0 +1,59 @@
+/** Names that stepmemo gives to things in the cluster: labels, annotations, gates, objects. */
+export const ENABLED_LABEL = 'stepmemo.io/enabled';
+
+/** Settings of a namespace, as annotations. */
+export const MEMOIZE_MODE_ANNOTATION = 'stepmemo.io/memoize';
+/** Its values: `memoize` moves into annotations at admission, or stays with the workflow controller. */
+export const MEMOIZE_MODES = ['managed', 'native'] as const;
+export type MemoizeMode = (typeof MEMOIZE_MODES)[number];
+export const CAPTURE_ANNOTATION = 'stepmemo.io/capture';
+/** Its values: how the outputs of a miss get into the cache. */
+export const CAPTURE_WAYS = ['sidecar', 'server', 'off'] as const;
+export type CaptureWay = (typeof CAPTURE_WAYS)[number];
+
+/** Settings of a template, as annotations in its metadata; Argo copies them, substituted, to the pod. */
+export const KEY_ANNOTATION = 'stepmemo.io/key';
+export const CACHE_ANNOTATION = 'stepmemo.io/cache';
+export const MAX_AGE_ANNOTATION = 'stepmemo.io/max-age';
+export const ALLOW_RESOURCE_ANNOTATION = 'stepmemo.io/allow-resource';
+/** `off` or `refresh`; a label of this name on a Workflow sets it for all of its templates. */
+export const REUSE_ANNOTATION = 'stepmemo.io/reuse';
+
+/** What was moved out of `memoize`: the value is the field it came from, say `memoize`. */
+export const MOVED_FROM_ANNOTATION = 'stepmemo.io/moved-from';
+/** On a template that got a copy of `templateDefaults.memoize` when that moved: the value is the field it came from. */
+export const COPIED_FROM_ANNOTATION = 'stepmemo.io/copied-from';
+/** What moving `memoize` back needs beyond the other annotations, as JSON; there only where they do not say it all. */
+export const RESTORE_ANNOTATION = 'stepmemo.io/restore';
+
+/** Decision annotations: only stepmemo's own account writes them, the admission policies see to that. */
+export const DECISION_ANNOTATION = 'stepmemo.io/decision';
+export const REASON_ANNOTATION = 'stepmemo.io/reason';
+export const OUTPUTS_DIGEST_ANNOTATION = 'stepmemo.io/outputs-digest';
+export const DECISION_ANNOTATIONS = [DECISION_ANNOTATION, REASON_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION] as const;
+
+/** On a WorkflowTaskResult: the UID of the gated pod for which stepmemo made it. */
+export const RESULT_POD_UID_ANNOTATION = 'stepmemo.io/pod-uid';
+
+export const HIT_GATE = 'stepmemo.io/hit';
+export const MISS_GATE = 'stepmemo.io/miss';
+
+export const CAPTURE_CONTAINER = 'stepmemo-capture';
+export const CAPTURE_TOKEN_VOLUME = 'stepmemo-token';
+export const CAPTURE_AUDIENCE = 'stepmemo';
+
+/**
+ * The ValidatingAdmissionPolicies of manifests/base, each with a binding of the same name. Without all of them no
+ * stamp proves anything, and stepmemo neither completes nor captures.
+ */
+export const POLICY_NAMES = [
+  'stepmemo-pod-creation',
+  'stepmemo-pod-annotations',
+  'stepmemo-pod-binding',
+  'stepmemo-task-results',
+  'stepmemo-own-pods',
+  'stepmemo-own-pod-status',
+  'stepmemo-own-pod-deletes',
+  'stepmemo-own-configmaps',
+  'stepmemo-own-task-results',
+] as const;
