@@ -10,7 +10,7 @@ import { runMigrateCluster } from './cli/commands/migrate.ts';
 import { runRelease } from './cli/commands/release.ts';
 import { runUninstall } from './cli/commands/uninstall.ts';
 import { runMigrateFiles } from './cli/files/migrate-files.ts';
-import { processOutput } from './cli/output.ts';
+import { endQuietlyOnClosedPipe, processOutput } from './cli/output.ts';
 import { configSchema } from './config/config.ts';
 import { flagName, loadConfig } from './config/load-config.ts';
 
@@ -68,10 +68,10 @@ program
   .addOption(new Option('-o, --output <format>', 'output format').choices(['json', 'text']).default('json'))
   .option('--apply', 'print the object as patched instead', false)
   .option('--config <file>', 'YAML or JSON file of settings (also STEPMEMO_CONFIG)')
-  .action((files: string[], options: Omit<DecideOptions, 'files'> & { config?: string }) => {
+  .action(async (files: string[], options: Omit<DecideOptions, 'files'> & { config?: string }) => {
     const loaded = loadConfig({ file: options.config ?? process.env.STEPMEMO_CONFIG, env: process.env });
     if (!loaded.ok) exitWithErrors(loaded.errors);
-    process.exitCode = runDecide({ ...options, files }, loaded.config, processOutput);
+    process.exitCode = await runDecide({ ...options, files }, loaded.config, processOutput);
   });
 
 addLintCommand(program, exitWithErrors);
@@ -83,6 +83,7 @@ interface MigrateFlags {
   readonly yes: boolean;
   readonly write: boolean;
   readonly back: boolean;
+  readonly backup: boolean;
   readonly kubeconfig?: string;
 }
 
@@ -96,10 +97,11 @@ program
   .option('--yes', 'with --cluster: change the objects; else it is only said what would change', false)
   .option('--write', 'write the files anew; else the result goes to standard output', false)
   .option('--back', 'with files: the other way', false)
+  .option('--backup', 'with --write: leave the original beside each file that changes, as NAME.orig', false)
   .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (files: string[], flags: MigrateFlags) => {
     if (flags.cluster === files.length > 0) return exitWithErrors(['migrate: say either --cluster or files']);
-    if (!flags.cluster) process.exitCode = runMigrateFiles({ files, ...flags }, processOutput);
+    if (!flags.cluster) process.exitCode = await runMigrateFiles({ files, ...flags }, processOutput);
     else process.exitCode = await runMigrateCluster(flags, await onCluster(flags));
   });
 
@@ -141,6 +143,7 @@ program
     process.exitCode = await runUninstall({ ...flags, waitMs }, await onCluster(flags));
   });
 
+endQuietlyOnClosedPipe();
 await program.parseAsync();
 
 /** Commands on a cluster act with the rights of whoever runs them. */

@@ -17,6 +17,11 @@ export function isWorkflowKind(kind: unknown): kind is WorkflowKind {
   return WORKFLOW_KINDS.some((known) => known === kind);
 }
 
+/** Whether an object is one of Argo's: another group's kind of the same name is somebody else's. */
+export function isWorkflowObject({ kind, apiVersion }: JsonObject): boolean {
+  return isWorkflowKind(kind) && typeof apiVersion === 'string' && apiVersion.startsWith('argoproj.io/');
+}
+
 /** The body of a template; `unknown` where there is none that Argo knows. */
 export type TemplateKind =
   | 'container'

@@ -1,5 +1,5 @@
 /** Texts of users' in messages for people. */
-const QUOTE_LIMIT = 60;
+const QUOTE_LIMIT = 120;
 /** What needs no escape in JSON and does nothing to a terminal. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 

@@ -4,7 +4,23 @@ export interface CommandOutput {
   printError(text: string): void;
 }
 
-export const processOutput: CommandOutput = {
+export interface RawOutput extends CommandOutput {
+  /** To the letter, without a line break of our own. */
+  printRaw(text: string): void;
+}
+
+export const processOutput: RawOutput = {
   print: (text) => void process.stdout.write(`${text}\n`),
+  printRaw: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(`${text}\n`),
 };
+
+/** A reader that goes early (`| head`, a pager that is left) is no error: the command ends without a word. */
+export function endQuietlyOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit(process.exitCode ?? 0);
+    });
+  }
+}

@@ -1,5 +1,5 @@
 import type { ArgoVersion } from '../argo/versions.ts';
-import { isWorkflowKind } from '../argo/workflow-walk.ts';
+import { isWorkflowObject } from '../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../base/json.ts';
 import type { MemoizeMode } from '../base/names.ts';
 import { plainText, quote } from '../base/text.ts';
@@ -40,6 +40,11 @@ export function lintObjects(objects: readonly JsonObject[], context: LintContext
   });
 }
 
+/** Workflows, templates and ConfigMaps: kinds of other groups are nobody's business here, whatever their names. */
+export function isJudged(object: JsonObject): boolean {
+  return isWorkflowObject(object) || (object.kind === 'ConfigMap' && object.apiVersion === 'v1');
+}
+
 function identify(rule: string, object: string, path: string): string {
   return JSON.stringify([rule, object, path]);
 }
@@ -61,7 +66,7 @@ type Library = ReadonlyMap<string, readonly JsonObject[]>;
 
 function readLibrary(objects: readonly JsonObject[]): Library {
   const library = new Map<string, JsonObject[]>();
-  for (const object of objects) {
+  for (const object of objects.filter(isJudged)) {
     const id = keyOf(object.kind, metadataOf(object).name);
     const known = library.get(id);
     if (known === undefined) library.set(id, [object]);
@@ -80,8 +85,8 @@ function find(library: Library, kind: string, namespace: string | undefined, nam
 }
 
 function lintObject(object: JsonObject, library: Library, context: LintContext): readonly Finding[] {
+  if (!isJudged(object)) return [];
   if (object.kind === 'ConfigMap') return findConfigMapFindings(object, undefined, context.settings);
-  if (!isWorkflowKind(object.kind)) return [];
   const { namespace } = metadataOf(object);
   const own = typeof namespace === 'string' && namespace !== '' ? namespace : undefined;
   const policyContext: PolicyContext = {

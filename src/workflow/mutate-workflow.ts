@@ -7,6 +7,7 @@
 import { type MemoizeReading, readMemoizeField } from '../argo/memoize-field.ts';
 import {
   isWorkflowKind,
+  isWorkflowObject,
   type Place,
   placeIn,
   type WalkedTemplate,
@@ -83,8 +84,8 @@ interface Obstacle {
 }
 
 function findObstacle(input: WorkflowInput): Obstacle | undefined {
-  const { kind, apiVersion } = input.object;
-  if (!isWorkflowKind(kind) || typeof apiVersion !== 'string' || !apiVersion.startsWith('argoproj.io/')) {
+  const { kind } = input.object;
+  if (!isWorkflowObject(input.object) || !isWorkflowKind(kind)) {
     return {
       reason: 'unsupported-kind',
       message: `Objects of kind ${typeof kind === 'string' ? kind : typeof kind} are not changed.`,

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { rewrite } from '../../src/cli/files/migrate-files.ts';
+import { readManifest } from '../../src/cli/files/read-manifests.ts';
+import { rewriteManifest } from '../../src/cli/files/rewrite-manifest.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { clusterInfo, createNamespace, kubeAs, must, startServer, type TestKube } from './harness.ts';
 
@@ -86,9 +87,8 @@ describe.each([
     const text = manifest(name, { ...withKey('one'), templateDefaults: { memoize: memoize('default') } });
     await kubectl(text, 'apply', ...flags);
     const first = await stored(name);
-    const rewritten = rewrite(text, false);
-    if (!rewritten.ok) throw new Error(rewritten.message);
-    expect((await kubectl(rewritten.value.text, 'apply', ...flags)).code).toBe(0);
+    const rewritten = rewriteManifest(text, readManifest(text), 'forth');
+    expect((await kubectl(rewritten.text, 'apply', ...flags)).code).toBe(0);
     expect((await stored(name)).spec).toEqual(first.spec);
   });
 

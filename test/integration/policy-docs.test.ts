@@ -91,7 +91,7 @@ async function lint(example: Example): Promise<string> {
   };
   const config = { policy: policySettingsSchema.parse({}), controllerNamespace: 'argo' };
   const options = { mode: 'managed', output: 'text', namespace: 'default', argoVersion: '4.0.5' } as const;
-  runLint({ ...options, files: [join(folder, 'example.yaml')] }, config, out);
+  await runLint({ ...options, files: [join(folder, 'example.yaml')] }, config, out);
   const text = printed.join('\n').replaceAll(`${folder}/`, '');
   return `$ stepmemo lint --argo-version 4.0.5 example.yaml\n${text}\n`;
 }

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
-import jsonpatch from 'jsonpatch';
-import { parseAllDocuments } from 'yaml';
-import { reviewSchema } from '../../admission/review.ts';
-import { WORKFLOW_KINDS } from '../../argo/workflow-walk.ts';
+import { describeReviewError, reviewSchema } from '../../admission/review.ts';
+import { isWorkflowObject, WORKFLOW_KINDS } from '../../argo/workflow-walk.ts';
+import { asObject, type JsonObject } from '../../base/json.ts';
 import type { MemoizeMode } from '../../base/names.ts';
+import { quote } from '../../base/text.ts';
 import { createCacheIndex } from '../../cache/cache-index.ts';
 import { CACHE_LABEL_TEXT, isCache } from '../../cache/cache-label.ts';
 import { type Config, decisionSettings } from '../../config/config.ts';
@@ -12,6 +11,9 @@ import { judgePod } from '../../step/decide-pod.ts';
 import type { Verdict } from '../../step/decision.ts';
 import type { KnownCluster, NamespaceSettings } from '../../step/known-cluster.ts';
 import { judgeWorkflow } from '../../workflow/mutate-workflow.ts';
+import { applyPatch } from '../apply-patch.ts';
+import { type ManifestDocument, readManifest } from '../files/read-manifests.ts';
+import { createLocator, createSources, nameOfSource, type Sources } from '../files/source.ts';
 import type { CommandOutput } from '../output.ts';
 
 export interface DecideOptions {
@@ -28,40 +30,85 @@ export interface DecideOptions {
 
 /** What is decided about: a recorded review, or a bare object that is taken as created by the controller. */
 interface Subject {
+  /** The file, and which object of it where it holds several. */
+  readonly label: string;
   readonly object: KubeObject;
   readonly oldObject?: KubeObject | undefined;
   readonly operation: 'CREATE' | 'UPDATE';
   readonly creator: string;
+  readonly warnings: readonly string[];
 }
 
+/** What keeps some of the input from being read; its message names file and field. */
 class UnreadableInput extends Error {}
+
+const EXIT_UNREADABLE = 2;
 
 /**
  * `stepmemo decide`: the server's own decision about recorded reviews or bare objects, without a cluster.
- * Exit code 0, or 2 for input that cannot be read.
+ * Exit code 0, or 2 where some input cannot be read; what can be is decided about all the same.
  */
-export function runDecide(options: DecideOptions, config: Config, out: CommandOutput): number {
-  try {
-    const now = readTime(options.now);
-    const warnings: string[] = [];
-    const subjects = options.files.map((file) => readSubject(file, config));
-    const cluster = offlineCluster(options, subjects, warnings);
-    const verdicts = subjects.map((subject) =>
-      withWarnings(judge(subject, cluster, config, now, options.mode), warnings),
-    );
-    const results = options.apply
-      ? subjects.map((subject, index) => applyPatch(subject.object, verdicts[index]?.patch ?? []))
-      : verdicts;
-    const isText = options.output === 'text' && !options.apply;
-    out.print(
-      isText ? asText(options.files, verdicts) : JSON.stringify(results.length === 1 ? results[0] : results, null, 2),
-    );
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UnreadableInput)) throw error;
-    out.printError(`stepmemo decide: ${error.message}`);
-    return 2;
+export async function runDecide(
+  options: DecideOptions,
+  config: Config,
+  out: CommandOutput,
+  sources: Sources = createSources(),
+): Promise<number> {
+  const errors: string[] = [];
+  const attempt = async <T>(read: () => Promise<readonly T[]>): Promise<readonly T[]> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof UnreadableInput)) throw error;
+      errors.push(error.message);
+      return [];
+    }
+  };
+  const [now = new Date()] = await attempt(async () => [readTime(options.now)]);
+  const subjects: Subject[] = [];
+  for (const file of options.files) subjects.push(...(await attempt(() => readSubjects(file, config, sources))));
+  const { configmaps } = options;
+  const maps = configmaps === undefined ? [] : await attempt(() => readCaches(configmaps, sources));
+  for (const error of errors) out.printError(`stepmemo decide: ${error}`);
+  if (subjects.length > 0 && (errors.length === 0 || options.files.length > 1)) {
+    print(decideAll(subjects, maps, { options, config, now }), options, out);
   }
+  return errors.length === 0 ? 0 : EXIT_UNREADABLE;
+}
+
+interface Decided {
+  readonly subject: Subject;
+  readonly verdict: Verdict;
+}
+
+function decideAll(
+  subjects: readonly Subject[],
+  maps: readonly KubeObject[],
+  { options, config, now }: { options: DecideOptions; config: Config; now: Date },
+): readonly Decided[] {
+  const unread: string[] = [];
+  const cluster = offlineCluster(maps, options.mode, subjects, unread);
+  return subjects.map((subject) => {
+    const verdict = judge(subject, cluster, config, now, options.mode);
+    return { subject, verdict: withWarnings(verdict, [...subject.warnings, ...unread]) };
+  });
+}
+
+function print(decided: readonly Decided[], { apply, output }: DecideOptions, out: CommandOutput): void {
+  if (output === 'text' && !apply) {
+    out.print(asText(decided));
+    return;
+  }
+  const results = decided.map(({ subject, verdict }) => {
+    return apply ? applyPatch(subject.object, verdict.patch) : verdict;
+  });
+  out.print(toJson(results.length === 1 ? results[0] : results));
+}
+
+/** Integers beyond JavaScript's own are written as they are. */
+function toJson(value: unknown): string {
+  const raw = (integer: bigint) => (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(integer));
+  return JSON.stringify(value, (_, member: unknown) => (typeof member === 'bigint' ? raw(member) : member), 2);
 }
 
 function judge(subject: Subject, cluster: KnownCluster, config: Config, now: Date, mode: MemoizeMode): Verdict {
@@ -78,59 +125,81 @@ function readTime(text: string | undefined): Date {
   return now;
 }
 
-/** All documents of a file, JSON or YAML; `-` is standard input. */
-function readDocuments(file: string): unknown[] {
-  let text: string;
-  try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (cause) {
-    throw new UnreadableInput(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
-  try {
-    // Most files are JSON, and long: YAML would take seconds for what this reads at once.
-    return [JSON.parse(text)];
-  } catch {
-    const documents = parseAllDocuments(text);
-    const [error] = documents.flatMap((document) => document.errors);
-    if (error !== undefined) throw new UnreadableInput(`${file}: neither JSON nor YAML: ${error.message}`);
-    return documents.map((document) => document.toJS() as unknown).filter((content) => content !== null);
-  }
-}
-
 const KINDS: readonly string[] = ['Pod', ...WORKFLOW_KINDS];
 
-function readSubject(file: string, config: Config): Subject {
-  const documents = readDocuments(file);
-  const content = documents[0];
-  if (documents.length !== 1 || typeof content !== 'object' || content === null) {
+/** The documents of a file, as kubectl reads them. */
+async function readDocuments(file: string, sources: Sources): Promise<readonly ManifestDocument[]> {
+  const source = await sources.read(file);
+  if (!source.ok) throw new UnreadableInput(source.message);
+  const { documents, problems } = readManifest(source.text);
+  const locate = createLocator(source.text);
+  const [problem] = problems;
+  if (problem === undefined) return documents;
+  const { line, column } = locate(problem.offset);
+  throw new UnreadableInput(`${nameOfSource(file)}:${line}:${column}: ${problem.message}`);
+}
+
+async function readSubjects(file: string, config: Config, sources: Sources): Promise<readonly Subject[]> {
+  const documents = await readDocuments(file, sources);
+  const objects = documents.flatMap((document) => {
+    const warnings = document.duplicates.map(({ key }) => {
+      return `${nameOfSource(file)}: the key ${quote(key)} stands twice in one mapping; kubectl takes the last one`;
+    });
+    return document.objects.map(({ object }) => ({ object: object as KubeObject, warnings }));
+  });
+  const known = objects.filter(({ object }) => object.kind === 'AdmissionReview' || isKnown(object));
+  if (known.length === 0) {
+    const found = objects.map(({ object }) => quote(object.kind)).join(', ') || 'no object';
     throw new UnreadableInput(
-      `${file}: expected one AdmissionReview or one object, found ${documents.length} documents`,
+      `${nameOfSource(file)}: kind: expected AdmissionReview or one of ${KINDS.join(', ')}, found ${found}`,
     );
   }
-  if ((content as KubeObject).kind === 'AdmissionReview') return readReview(file, content);
-  const object = content as KubeObject;
-  if (!KINDS.includes(object.kind ?? '')) {
-    throw new UnreadableInput(
-      `${file}: kind: expected AdmissionReview or one of ${KINDS.join(', ')}, got ${JSON.stringify(object.kind)}`,
-    );
-  }
+  return known.map(({ object, warnings }) => {
+    const name = object.metadata?.name ?? object.metadata?.generateName ?? '';
+    const label = known.length === 1 ? file : `${file} (${object.kind} ${name})`;
+    return {
+      label,
+      warnings,
+      ...(object.kind === 'AdmissionReview' ? readReview(file, object) : bare(object, config)),
+    };
+  });
+}
+
+function isKnown(object: KubeObject): boolean {
+  return object.kind === 'Pod' || isWorkflowObject(object as JsonObject);
+}
+
+function bare(object: KubeObject, config: Config): Omit<Subject, 'label' | 'warnings'> {
   return { object: inNamespace(object, 'default'), operation: 'CREATE', creator: config.controllerAccounts[0] ?? '' };
 }
 
-function readReview(file: string, content: object): Subject {
+function readReview(file: string, content: object): Omit<Subject, 'label' | 'warnings'> {
   const review = reviewSchema.safeParse(content);
   if (!review.success) {
-    const fields = review.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new UnreadableInput(`${file}: no AdmissionReview: ${fields.join('; ')}`);
+    throw new UnreadableInput(`${nameOfSource(file)}: no AdmissionReview: ${describeReviewError(review.error)}`);
   }
   const { object, oldObject, operation, namespace, userInfo } = review.data.request;
-  if (object == null) throw new UnreadableInput(`${file}: request.object: missing`);
+  if (object == null) throw new UnreadableInput(`${nameOfSource(file)}: request.object: missing`);
   return {
     object: inNamespace(object, namespace),
     oldObject: oldObject ?? undefined,
     operation: operation === 'UPDATE' ? 'UPDATE' : 'CREATE',
     creator: userInfo.username ?? '',
   };
+}
+
+/** ConfigMaps, alone, in lists, or held by recorded reviews. */
+async function readCaches(file: string, sources: Sources): Promise<readonly KubeObject[]> {
+  const documents = await readDocuments(file, sources);
+  const objects = documents.flatMap((document) => document.objects.map(({ object }) => object as KubeObject));
+  return objects
+    .map((object) => (object.kind === 'AdmissionReview' ? reviewedObject(object) : object))
+    .filter(({ kind = 'ConfigMap', apiVersion = 'v1' }) => kind === 'ConfigMap' && apiVersion === 'v1');
+}
+
+function reviewedObject(review: KubeObject): KubeObject {
+  const { object } = asObject(review.request);
+  return asObject(object) as KubeObject;
 }
 
 function inNamespace(object: KubeObject, namespace: string | undefined): KubeObject {
@@ -144,9 +213,13 @@ function offlineNamespace(mode: MemoizeMode): NamespaceSettings {
 }
 
 /** Every namespace opted in and everything in place: what is asked is the decision about the object. */
-function offlineCluster(options: DecideOptions, subjects: readonly Subject[], warnings: string[]): KnownCluster {
+function offlineCluster(
+  maps: readonly KubeObject[],
+  mode: MemoizeMode,
+  subjects: readonly Subject[],
+  warnings: string[],
+): KnownCluster {
   const index = createCacheIndex();
-  const maps = options.configmaps === undefined ? [] : readDocuments(options.configmaps).flatMap(itemsOf);
   for (const map of maps) {
     if (isCache(map)) placesOf(map, subjects).forEach(index.upsert);
     else warnings.push(`ConfigMap ${map.metadata?.name ?? ''} is not read: it lacks the label ${CACHE_LABEL_TEXT}`);
@@ -155,18 +228,11 @@ function offlineCluster(options: DecideOptions, subjects: readonly Subject[], wa
     isSynced: true,
     arePoliciesInstalled: true,
     isSidecarUsable: true,
-    namespace: () => offlineNamespace(options.mode),
+    namespace: () => offlineNamespace(mode),
     lookUp: (namespace, cache, key) => index.lookUp(namespace, cache, key),
     limitRanges: () => [],
     hasComputeQuota: () => false,
   };
-}
-
-/** A ConfigMap, those of a List, or the one that a recorded review holds. */
-function itemsOf(content: unknown): KubeObject[] {
-  const object = content as KubeObject & { items?: unknown; request?: { object?: KubeObject } };
-  if (Array.isArray(object.items)) return object.items as KubeObject[];
-  return [object.kind === 'AdmissionReview' ? (object.request?.object ?? {}) : object];
 }
 
 /** A ConfigMap that names no namespace is taken to lie where the pods are. */
@@ -180,13 +246,9 @@ function withWarnings(verdict: Verdict, warnings: readonly string[]): Verdict {
   return warnings.length === 0 ? verdict : { ...verdict, warnings: [...verdict.warnings, ...warnings] };
 }
 
-function applyPatch(object: KubeObject, patch: Verdict['patch']): unknown {
-  return jsonpatch.apply_patch(structuredClone(object), structuredClone([...patch]) as object[]);
-}
-
-function asText(files: readonly string[], verdicts: readonly Verdict[]): string {
-  const lines = verdicts.flatMap(({ decision, reason, message, patch, warnings }, index) => [
-    `${files[index]}: ${decision} (${reason}): ${message}`,
+function asText(decided: readonly Decided[]): string {
+  const lines = decided.flatMap(({ subject, verdict: { decision, reason, message, patch, warnings } }) => [
+    `${subject.label}: ${decision} (${reason}): ${message}`,
     `  ${patch.length} patch operations`,
     ...warnings.map((warning) => `  warning: ${warning}`),
   ]);

@@ -1,17 +1,17 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { formatVersion, parseArgoVersion } from '../../argo/versions.ts';
-import { WORKFLOW_KINDS } from '../../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../../base/json.ts';
 import { MEMOIZE_MODES, type MemoizeMode } from '../../base/names.ts';
 import { plainText, quote } from '../../base/text.ts';
 import type { Config } from '../../config/config.ts';
 import { loadConfig } from '../../config/load-config.ts';
 import type { Finding } from '../../policy/finding.ts';
-import { type LintContext, lintObjects } from '../../policy/lint-objects.ts';
+import { isJudged, type LintContext, lintObjects } from '../../policy/lint-objects.ts';
 import { RULE_NAMES, RULES, type Rule } from '../../policy/rules.ts';
 import { type PolicySettings, type Severity, severityOf, severitySchema } from '../../policy/settings.ts';
 import { type LintObject, readLintInput } from '../files/lint-input.ts';
 import { formatJson, formatSarif, formatText, type LintFinding, type LintReport } from '../files/lint-output.ts';
+import { createSources, type Sources } from '../files/source.ts';
 import { type CommandOutput, processOutput } from '../output.ts';
 
 export interface LintOptions {
@@ -33,12 +33,13 @@ const EXIT_UNREADABLE = 2;
  * `stepmemo lint`: the policy's rules on files, without a cluster. Exit code 0 when nothing is found or warnings alone,
  * 1 on a denial, 2 when some input cannot be read (findings in the rest are printed all the same).
  */
-export function runLint(
+export async function runLint(
   options: LintOptions,
   config: Pick<Config, 'policy' | 'controllerNamespace'>,
   out: CommandOutput,
-): number {
-  const report = lint(options, config);
+  sources: Sources = createSources(),
+): Promise<number> {
+  const report = await lint(options, config, sources);
   for (const error of report.errors) out.printError(`stepmemo lint: ${error}`);
   const format = { text: formatText, json: formatJson, sarif: formatSarif }[options.output];
   out.print(format(report));
@@ -46,7 +47,11 @@ export function runLint(
   return report.findings.some(({ severity }) => severity === 'deny') ? EXIT_DENIED : 0;
 }
 
-function lint(options: LintOptions, config: Pick<Config, 'policy' | 'controllerNamespace'>): LintReport {
+async function lint(
+  options: LintOptions,
+  config: Pick<Config, 'policy' | 'controllerNamespace'>,
+  sources: Sources,
+): Promise<LintReport> {
   const { policy, controllerNamespace } = config;
   const settings: PolicySettings = { ...policy, rules: { ...policy.rules, ...options.rules } };
   const argoVersion = parseArgoVersion(options.argoVersion ?? policy.argoVersion ?? '') ?? 'unknown';
@@ -57,7 +62,7 @@ function lint(options: LintOptions, config: Pick<Config, 'policy' | 'controllerN
     defaultNamespace: options.namespace,
     settings,
   };
-  const { objects, files, errors } = readLintInput(options.files);
+  const { objects, files, errors } = await readLintInput(options.files, sources);
   const found = lintObjects(
     objects.map(({ object }) => object),
     context,
@@ -70,7 +75,7 @@ function lint(options: LintOptions, config: Pick<Config, 'policy' | 'controllerN
     findings,
     errors,
     fileCount: files.length,
-    objectCount: objects.filter(({ object }) => JUDGED_KINDS.includes(plainText(object.kind))).length,
+    objectCount: objects.filter(({ object }) => isJudged(object)).length,
     argoVersion: argoVersion === 'unknown' ? argoVersion : formatVersion(argoVersion),
     mode: options.mode,
   };
@@ -80,7 +85,7 @@ function lint(options: LintOptions, config: Pick<Config, 'policy' | 'controllerN
 function duplicateKeys(located: LintObject, settings: PolicySettings): readonly LintFinding[] {
   const { file, object, duplicates } = located;
   const severity = severityOf('duplicate-key', settings, undefined);
-  if (severity === 'off' || !JUDGED_KINDS.includes(plainText(object.kind))) return [];
+  if (severity === 'off' || !isJudged(object)) return [];
   return duplicates.map(({ key, line, column }) => {
     const message = `The key ${quote(key)} stands twice in this mapping, and kubectl takes the last one.`;
     const finding = {
@@ -104,8 +109,6 @@ function duplicateKeys(located: LintObject, settings: PolicySettings): readonly 
   });
 }
 
-const JUDGED_KINDS: readonly string[] = [...WORKFLOW_KINDS, 'ConfigMap'];
-
 function place(finding: Finding, { file, object, locate }: LintObject): LintFinding {
   return { ...finding, file, ...locate(finding.pointer), kind: plainText(object.kind), object: objectName(object) };
 }
@@ -127,10 +130,10 @@ export function addLintCommand(program: Command, exitWithErrors: (errors: readon
     .option('--rule <rule=severity>', 'severity of a rule: deny, warn or off; may be given several times', readSeverity)
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json', 'sarif']).default('text'))
     .option('--config <file>', 'YAML or JSON file of settings, for its policy (also STEPMEMO_CONFIG)')
-    .action((files: string[], options: LintFlags) => {
+    .action(async (files: string[], options: LintFlags) => {
       const loaded = loadConfig({ file: options.config ?? process.env.STEPMEMO_CONFIG, env: process.env });
       if (!loaded.ok) return exitWithErrors(loaded.errors);
-      process.exitCode = runLint({ ...options, files, rules: options.rule }, loaded.config, processOutput);
+      process.exitCode = await runLint({ ...options, files, rules: options.rule }, loaded.config, processOutput);
     });
 }
 

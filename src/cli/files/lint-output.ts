@@ -2,7 +2,7 @@ import { pathToFileURL } from 'node:url';
 import type { MemoizeMode } from '../../base/names.ts';
 import type { Finding } from '../../policy/finding.ts';
 import { RULES } from '../../policy/rules.ts';
-import type { Position } from './lint-input.ts';
+import type { Position } from './source.ts';
 
 /** A finding with its place in the input. */
 export interface LintFinding extends Finding, Position {
@@ -31,10 +31,10 @@ export function formatText(report: LintReport): string {
   return [...lines, summary(report)].join('\n');
 }
 
-function summary({ findings, fileCount, objectCount, argoVersion, mode }: LintReport): string {
+function summary({ findings, errors, fileCount, objectCount, argoVersion, mode }: LintReport): string {
   const denials = findings.filter(({ severity }) => severity === 'deny').length;
-  const found =
-    findings.length === 0 ? 'nothing found' : `${denials} denied, ${count(findings.length - denials, 'warning')}`;
+  const none = errors.length === 0 ? 'nothing found' : 'nothing found in what could be read';
+  const found = findings.length === 0 ? none : `${denials} denied, ${count(findings.length - denials, 'warning')}`;
   const version = argoVersion === 'unknown' ? 'unknown version' : argoVersion;
   return `${found}: ${count(objectCount, 'object')} in ${count(fileCount, 'file')}, Argo ${version}, ${mode} mode`;
 }

@@ -126,5 +126,5 @@ describe('hostile objects', () => {
 
 it('quotes nothing that a terminal would obey', () => {
   expect(quote('a\u001b[31m\u202e\ud800"')).toBe('"a\\u001b[31m\\u202e\\ud800\\""');
-  expect(quote('x'.repeat(100))).toBe(`"${'x'.repeat(60)}…"`);
+  expect(quote('x'.repeat(200))).toBe(`"${'x'.repeat(120)}…"`);
 });

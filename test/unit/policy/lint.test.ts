@@ -25,13 +25,13 @@ interface Run {
   readonly err: string;
 }
 
-function lint(files: readonly string[], options: Partial<LintOptions> = {}, policy: object = {}): Run {
+async function lint(files: readonly string[], options: Partial<LintOptions> = {}, policy: object = {}): Promise<Run> {
   const out: string[] = [];
   const err: string[] = [];
   const output = { print: (text: string) => void out.push(text), printError: (text: string) => void err.push(text) };
   const defaults: LintOptions = { files, mode: 'managed', output: 'text', namespace: 'default', argoVersion: '4.0.5' };
   const config = { policy: policySettingsSchema.parse(policy), controllerNamespace: 'argo' };
-  const code = runLint({ ...defaults, ...options }, config, output);
+  const code = await runLint({ ...defaults, ...options }, config, output);
   const shown = (lines: readonly string[]) => lines.join('\n').replaceAll(`${folder}/`, '');
   return { code, out: shown(out), err: shown(err) };
 }
@@ -64,7 +64,7 @@ describe('what it says', () => {
       'a.yaml',
       workflow('\n        key: k\n        maxAge: 1d\n        cache:\n          configMap:\n            name: A'),
     );
-    expect(lint([file])).toEqual({
+    expect(await lint([file])).toEqual({
       code: 1,
       err: '',
       out: [
@@ -77,12 +77,12 @@ describe('what it says', () => {
 
   it('points to what is there when something is missing', async () => {
     const file = await write('a.yaml', workflow('\n        maxAge: 1h\n        cache: {}'));
-    expect(brief(lint([file]))).toEqual(['a.yaml:10:7 deny key-invalid', 'a.yaml:12:9 deny cache-name-invalid']);
+    expect(brief(await lint([file]))).toEqual(['a.yaml:10:7 deny key-invalid', 'a.yaml:12:9 deny cache-name-invalid']);
   });
 
   it('is JSON for programs', async () => {
     const file = await write('a.yaml', workflow(BAD));
-    const { out } = lint([file], { output: 'json' });
+    const { out } = await lint([file], { output: 'json' });
     expect(JSON.parse(out)).toMatchObject({
       errors: [],
       fileCount: 1,
@@ -107,7 +107,7 @@ describe('what it says', () => {
 
   it('is SARIF for code scanning', async () => {
     const file = await write('a.yaml', workflow(BAD));
-    const sarif = JSON.parse(lint([file, join(folder, 'none.yaml')], { output: 'sarif' }).out);
+    const sarif = JSON.parse((await lint([file, join(folder, 'none.yaml')], { output: 'sarif' })).out);
     expect(sarif).toMatchObject({ version: '2.1.0', runs: [{ tool: { driver: { name: 'stepmemo' } } }] });
     const [run] = sarif.runs;
     expect(run.tool.driver.rules.map(({ id }: { id: string }) => id)).toEqual(['max-age-invalid']);
@@ -127,31 +127,31 @@ describe('exit codes', () => {
     ['warnings alone', '{key: "{{workflow.name}}", maxAge: 1h, cache: {configMap: {name: c}}}', 0],
     ['a denial', BAD, 1],
   ])('%s', async (_, memoize, code) => {
-    expect(lint([await write('a.yaml', workflow(memoize))]).code).toBe(code);
+    expect((await lint([await write('a.yaml', workflow(memoize))])).code).toBe(code);
   });
 
   it('2 where something cannot be read, and the rest is linted all the same', async () => {
     const bad = await write('a.yaml', workflow(BAD));
-    const run = lint([join(folder, 'none.yaml'), bad]);
+    const run = await lint([join(folder, 'none.yaml'), bad]);
     expect(run.code).toBe(2);
-    expect(run.err).toContain('none.yaml: ENOENT');
+    expect(run.err).toContain('none.yaml: there is no such file');
     expect(brief(run)).toEqual(['a.yaml:10:25 deny max-age-invalid']);
   });
 
   it.each([
     ['no YAML', 'a: [', /a.yaml:1:5: /],
-    ['invalid UTF-8', new Uint8Array([0x61, 0x3a, 0x20, 0xff, 0xfe]), /a.yaml: not valid UTF-8/],
-    ['an alias bomb', aliasBomb(), /a.yaml: Excessive alias count/],
-    ['a cut quotation', 'a: "b', /a.yaml:1:6: Missing closing "quote/],
+    ['invalid UTF-8', new Uint8Array([0x61, 0x3a, 0x20, 0xff, 0xfe]), /a.yaml: it is not valid UTF-8/],
+    ['an alias bomb', aliasBomb(), /a.yaml:1:\d+: the aliases of this document stand for far too much/],
+    ['a cut quotation', 'a: "b', /a.yaml:1:4: the closing quote of this text is missing/],
     ['deep nesting', '['.repeat(50_000), /a.yaml:?/],
   ])('2 for %s', async (_, content, message) => {
-    const run = lint([await write('a.yaml', content)]);
+    const run = await lint([await write('a.yaml', content)]);
     expect(run.code).toBe(2);
     expect(run.err).toMatch(message);
   });
 
-  it('2 for a folder without any file to read', () => {
-    expect(lint([folder])).toMatchObject({ code: 2, err: expect.stringContaining('no YAML or JSON file') });
+  it('2 for a folder without any file to read', async () => {
+    expect(await lint([folder])).toMatchObject({ code: 2, err: expect.stringContaining('no YAML or JSON file') });
   });
 });
 
@@ -167,7 +167,7 @@ function aliasBomb(): string {
 describe('what it reads', () => {
   it('several documents, with the line of each', async () => {
     const file = await write('a.yaml', [workflow(GOOD), workflow(BAD), '# nothing\n'].join('---\n'));
-    expect(brief(lint([file]))).toEqual(['a.yaml:21:25 deny max-age-invalid']);
+    expect(brief(await lint([file]))).toEqual(['a.yaml:21:25 deny max-age-invalid']);
   });
 
   it('folders, to any depth, YAML and JSON alike', async () => {
@@ -177,12 +177,14 @@ describe('what it reads', () => {
       JSON.stringify({
         apiVersion: 'v1',
         kind: 'List',
-        items: [{ kind: 'Workflow', spec: { templates: [{ name: 'a', memoize: 1 }] } }],
+        items: [
+          { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', spec: { templates: [{ name: 'a', memoize: 1 }] } },
+        ],
       }),
     );
     await write('b/e.txt', 'a: [');
     await write('b/.hidden/f.yaml', 'a: [');
-    expect(brief(lint([folder])).map((line) => line.split(' ').slice(1).join(' '))).toEqual([
+    expect(brief(await lint([folder])).map((line) => line.split(' ').slice(1).join(' '))).toEqual([
       'deny max-age-invalid',
       'deny memoize-malformed',
     ]);
@@ -208,7 +210,7 @@ spec:
       memoize: {key: k, maxAge: 2d, cache: *c}
 `,
     );
-    expect(brief(lint([file]))).toEqual(['a.yaml:3:3 deny max-age-invalid', 'a.yaml:15:25 deny max-age-invalid']);
+    expect(brief(await lint([file]))).toEqual(['a.yaml:3:3 deny max-age-invalid', 'a.yaml:15:25 deny max-age-invalid']);
   });
 
   it('aliases that point upwards', async () => {
@@ -216,7 +218,7 @@ spec:
       'a.yaml',
       'kind: Workflow\nspec: &s\n  templates: &t\n    - {name: a, steps: [[{inline: *s}]], memoize: {key: *t}}\n',
     );
-    expect([0, 1, 2]).toContain(lint([file]).code);
+    expect([0, 1, 2]).toContain((await lint([file])).code);
   });
 
   it('quoted texts with little indentation, as kubectl takes them', async () => {
@@ -239,17 +241,20 @@ it''s
 `,
       ),
     );
-    expect(brief(lint([file]))).toEqual(['a.yaml:10:25 deny max-age-invalid', 'a.yaml:22:25 deny max-age-invalid']);
+    expect(brief(await lint([file]))).toEqual([
+      'a.yaml:10:25 deny max-age-invalid',
+      'a.yaml:22:25 deny max-age-invalid',
+    ]);
   });
 
   it('duplicate keys as kubectl does, and says so', async () => {
     const file = await write('a.yaml', workflow(GOOD, `      memoize: ${BAD}\n`));
-    expect(brief(lint([file]))).toEqual(['a.yaml:11:7 warn duplicate-key', 'a.yaml:11:25 deny max-age-invalid']);
+    expect(brief(await lint([file]))).toEqual(['a.yaml:11:7 warn duplicate-key', 'a.yaml:11:25 deny max-age-invalid']);
   });
 
   it('passes by what is no object of Kubernetes', async () => {
     const file = await write('a.yaml', 'just text\n---\n- a\n- b\n---\nkind: Deployment\nspec: {templates: 5}\n---\n');
-    expect(lint([file])).toMatchObject({ code: 0, err: '' });
+    expect(await lint([file])).toMatchObject({ code: 0, err: '' });
   });
 });
 
@@ -282,13 +287,13 @@ metadata: {name: ${name}${labels}}
 
   it('are told once, where the template stands', async () => {
     const files = [await write('a.yaml', caller), await write('b.yaml', template(''))];
-    expect(brief(lint(files, { argoVersion: '3.4.17' }))).toEqual(['b.yaml:8:7 deny outputless-before-3.5']);
+    expect(brief(await lint(files, { argoVersion: '3.4.17' }))).toEqual(['b.yaml:8:7 deny outputless-before-3.5']);
   });
 
   it('keep to the namespace', async () => {
     const files = [await write('a.yaml', caller), await write('b.yaml', template(', namespace: team-b'))];
-    expect(brief(lint(files, { argoVersion: '3.4.17' }))).toEqual(['b.yaml:8:7 deny outputless-before-3.5']);
-    expect(brief(lint([files[0] ?? ''], { argoVersion: '3.4.17' }))).toEqual([]);
+    expect(brief(await lint(files, { argoVersion: '3.4.17' }))).toEqual(['b.yaml:8:7 deny outputless-before-3.5']);
+    expect(brief(await lint([files[0] ?? ''], { argoVersion: '3.4.17' }))).toEqual([]);
   });
 
   it('find caches without their label', async () => {
@@ -297,40 +302,40 @@ metadata: {name: ${name}${labels}}
     const label = ', labels: {workflows.argoproj.io/configmap-type: Cache}';
     const labeled = await write('d.yaml', configMap(label));
     const elsewhere = await write('e.yaml', configMap(', namespace: elsewhere'));
-    expect(brief(lint([file, plain]))).toEqual(['a.yaml:10:57 deny cache-unlabeled']);
-    expect(brief(lint([file, labeled]))).toEqual([]);
-    expect(brief(lint([file, elsewhere]))).toEqual([]);
-    expect(brief(lint([file]))).toEqual([]);
+    expect(brief(await lint([file, plain]))).toEqual(['a.yaml:10:57 deny cache-unlabeled']);
+    expect(brief(await lint([file, labeled]))).toEqual([]);
+    expect(brief(await lint([file, elsewhere]))).toEqual([]);
+    expect(brief(await lint([file]))).toEqual([]);
   });
 
   it('judge the entries of caches', async () => {
     const text = `${configMap(', labels: {workflows.argoproj.io/configmap-type: Cache}')}data:\n  good: '{"nodeID":"n","outputs":null,"creationTimestamp":null,"lastHitTimestamp":null}'\n  bad: text\n`;
-    expect(brief(lint([await write('a.yaml', text)]))).toEqual(['a.yaml:6:3 deny entry-invalid']);
+    expect(brief(await lint([await write('a.yaml', text)]))).toEqual(['a.yaml:6:3 deny entry-invalid']);
   });
 });
 
 describe('settings', () => {
   it('come from the configuration, and a flag beats it', async () => {
     const file = await write('a.yaml', workflow(BAD));
-    expect(lint([file], {}, { rules: { 'max-age-invalid': 'warn' } }).code).toBe(0);
-    expect(lint([file], { rules: { 'max-age-invalid': 'deny' } }, { rules: { 'max-age-invalid': 'warn' } }).code).toBe(
-      1,
-    );
+    expect((await lint([file], {}, { rules: { 'max-age-invalid': 'warn' } })).code).toBe(0);
+    expect(
+      (await lint([file], { rules: { 'max-age-invalid': 'deny' } }, { rules: { 'max-age-invalid': 'warn' } })).code,
+    ).toBe(1);
   });
 
   it('say the version where no flag does; without any it is unknown and nothing is guessed', async () => {
     const file = await write('a.yaml', workflow(GOOD));
-    expect(brief(lint([file], { argoVersion: undefined }, { argoVersion: '3.4.17' }))).toEqual([
+    expect(brief(await lint([file], { argoVersion: undefined }, { argoVersion: '3.4.17' }))).toEqual([
       'a.yaml:10:7 deny outputless-before-3.5',
     ]);
-    const unknown = lint([file], { argoVersion: undefined });
+    const unknown = await lint([file], { argoVersion: undefined });
     expect(brief(unknown)).toEqual(['a.yaml:10:7 warn outputless-before-3.5']);
     expect(unknown.code).toBe(0);
   });
 
   it('choose the mode', async () => {
     const file = await write('a.yaml', workflow('{key: a.b, maxAge: 1h, cache: {configMap: {name: c}}}'));
-    expect(brief(lint([file]))).toEqual([]);
-    expect(brief(lint([file], { mode: 'native' }))).toEqual(['a.yaml:10:17 deny key-invalid']);
+    expect(brief(await lint([file]))).toEqual([]);
+    expect(brief(await lint([file], { mode: 'native' }))).toEqual(['a.yaml:10:17 deny key-invalid']);
   });
 });
