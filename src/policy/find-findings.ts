@@ -7,7 +7,7 @@ import { type Collector, createCollector } from './collector.ts';
 import type { PolicyContext } from './context.ts';
 import type { Finding } from './finding.ts';
 import { type Reference, readReferences, referencesOfStep } from './references.ts';
-import { type Call, readArguments, type WorkflowScope } from './scope.ts';
+import { type Call, callId, parametersOf, readArguments, type WorkflowScope } from './scope.ts';
 import { type Holder, readSubject, type Subject, subjectName } from './subject.ts';
 import { judgeTemplate } from './template-rules.ts';
 
@@ -56,14 +56,16 @@ class Judge {
     const defaults = [...own.defaults, ...(base?.defaults ?? [])];
     const subjects = own.subjects.map((subject) => withDefaults(subject, defaults));
     const baseSubjects = (base?.subjects ?? []).map((subject) => withDefaults(subject, defaults));
-    const scope = this.#readScope(object, walk, base, [...subjects, ...baseSubjects]);
-    for (const subject of subjects) this.#judgeSubject(subject, scope);
-    for (const subject of baseSubjects) this.#judgeSubject(subject, scope, reference?.place);
     const first = [
       ...readReferences(walk, 'templateRef'),
       ...(base === undefined ? [] : readReferences(base.walk, 'templateRef', reference?.place)),
     ];
-    this.#followReferences(first, defaults, { ...scope, callers: new Map() });
+    const reached = this.#followReferences(first, defaults);
+    const calling = [...subjects, ...baseSubjects, ...reached.map(({ subject }) => subject)];
+    const scope = this.#readScope(object, walk, base, calling);
+    for (const subject of subjects) this.#judgeSubject(subject, scope);
+    for (const subject of baseSubjects) this.#judgeSubject(subject, scope, reference?.place);
+    for (const { subject, place } of reached) this.#judgeSubject(subject, scope, place);
   }
 
   #judgeSubject(subject: Subject, scope: WorkflowScope, reference?: Place): void {
@@ -81,20 +83,27 @@ class Judge {
   ): WorkflowScope {
     const { kind, metadata } = object;
     const specs = base === undefined ? [walk.spec] : [walk.spec, base.walk.spec];
+    const given = readArguments(specs);
+    // A Workflow without templates of its own runs those of the object that it refers to.
+    const start = base === undefined ? undefined : subjects.find(({ own }) => own.via !== undefined)?.own.via;
     return {
       kind: plainText(kind),
       metadata: isObject(metadata) ? metadata : {},
       namespace: this.#context.namespace,
       specs,
-      arguments: readArguments(specs),
+      arguments: given,
       isWhole: base !== undefined || !isObject(walk.spec.workflowTemplateRef),
-      callers: readCallers(subjects),
+      callers: readCallers(subjects, specs, [...given.values()], base === undefined ? undefined : start),
       followed: new Map(),
     };
   }
 
-  /** Each template that is named in another object, and what it names in turn; each is judged once. */
-  #followReferences(first: readonly Reference[], defaults: readonly Holder[], scope: WorkflowScope): void {
+  /** Each template that is named in another object, and what it names in turn; each once. */
+  #followReferences(
+    first: readonly Reference[],
+    defaults: readonly Holder[],
+  ): readonly { readonly subject: Subject; readonly place: Place }[] {
+    const reached: { subject: Subject; place: Place }[] = [];
     const waiting = [...first].reverse();
     const seen = new Set<string>();
     for (let next = waiting.pop(); next !== undefined && seen.size < REACH_LIMIT; next = waiting.pop()) {
@@ -102,10 +111,11 @@ class Judge {
       if (seen.has(id)) continue;
       seen.add(id);
       for (const subject of this.#open(next)?.byName.get(next.template) ?? []) {
-        this.#judgeSubject(withDefaults(subject, defaults), scope, next.place);
+        reached.push({ subject: withDefaults(subject, defaults), place: next.place });
         waiting.push(...referencesBelow(subject, next));
       }
     }
+    return reached;
   }
 
   /** The object behind a reference; undefined where it cannot be had. */
@@ -172,18 +182,72 @@ function referencesBelow({ own }: Subject, from: Reference): readonly Reference[
   });
 }
 
-function readCallers(subjects: readonly Subject[]): ReadonlyMap<string, readonly Call[]> {
+/** Every call that the templates and the workflow around them make, wherever Argo takes arguments. */
+function readCallers(
+  subjects: readonly Subject[],
+  specs: readonly JsonObject[],
+  given: readonly JsonObject[],
+  base: string | undefined,
+): ReadonlyMap<string, readonly Call[]> {
+  const ofWorkflow = specs.flatMap(workflowCalls).flatMap(({ holder, isWithWorkflowsArguments }) => {
+    const own = parametersOf(holder.arguments);
+    const isStart = isWithWorkflowsArguments && own.length === 0;
+    const call = { caller: undefined, arguments: isStart ? given : own, isStart };
+    return [...new Set([undefined, base])].map((via) => ({ id: calledBy(holder, via), call }));
+  });
+  const ofTemplates = subjects.flatMap((caller) => {
+    return callsOf(caller).map(({ holder, inline }) => ({
+      id: inline === undefined ? calledBy(holder, caller.own.via) : callId(caller.own.via, inline),
+      call: { caller, arguments: parametersOf(holder.arguments), isStart: false },
+    }));
+  });
   const callers = new Map<string, Call[]>();
-  for (const caller of subjects) {
-    for (const step of stepsOf(caller.own.template)) {
-      const { template } = step;
-      if (typeof template !== 'string') continue;
-      const calls = callers.get(template);
-      if (calls === undefined) callers.set(template, [{ caller, step }]);
-      else calls.push({ caller, step });
-    }
+  for (const { id = '', call } of [...ofWorkflow, ...ofTemplates]) {
+    const calls = callers.get(id);
+    if (calls === undefined) callers.set(id, [call]);
+    else calls.push(call);
   }
   return callers;
+}
+
+/** The template that a step, a task or a hook calls, of the same object or of another. */
+function calledBy({ template, templateRef }: JsonObject, via: string | undefined): string | undefined {
+  if (!isObject(templateRef)) return typeof template === 'string' ? callId(via, template) : undefined;
+  const kind = templateRef.clusterScope === true ? 'ClusterWorkflowTemplate' : 'WorkflowTemplate';
+  return callId(`${kind} ${quote(templateRef.name)}`, plainText(templateRef.template));
+}
+
+/** What a workflow calls itself: where it starts, how it ends, and its hooks (operator.go:operate, hooks.go). */
+function workflowCalls(spec: JsonObject): readonly { holder: JsonObject; isWithWorkflowsArguments: boolean }[] {
+  const hooks = isObject(spec.hooks) ? Object.entries(spec.hooks) : [];
+  return [
+    ...[spec.entrypoint, spec.onExit].map((template) => ({ holder: { template }, isWithWorkflowsArguments: true })),
+    ...hooks.flatMap(([name, holder]) =>
+      isObject(holder) ? [{ holder, isWithWorkflowsArguments: name === 'exit' }] : [],
+    ),
+  ];
+}
+
+/** The calls of one template: its steps and tasks, with what stands inline in them, and their hooks. */
+function callsOf({ own }: Subject): readonly { readonly holder: JsonObject; readonly inline?: string }[] {
+  const { steps, dag } = own.template;
+  const groups = Array.isArray(steps) ? steps : [];
+  const tasks = isObject(dag) && Array.isArray(dag.tasks) ? dag.tasks : [];
+  const placed = [
+    ...groups.flatMap((group: unknown, at) => {
+      return Array.isArray(group) ? group.map((step: unknown, index) => [step, `steps[${at}][${index}]`] as const) : [];
+    }),
+    ...tasks.map((task: unknown, index) => [task, `dag.tasks[${index}]`] as const),
+  ];
+  return placed.flatMap(([step, path]) => {
+    if (!isObject(step)) return [];
+    const hooks = isObject(step.hooks) ? Object.values(step.hooks).filter(isObject) : [];
+    const end = typeof step.onExit === 'string' ? [{ holder: { template: step.onExit } }] : [];
+    const called = isObject(step.inline)
+      ? { holder: step, inline: `${own.place.path}.${path}.inline` }
+      : { holder: step };
+    return [called, ...hooks.map((holder) => ({ holder })), ...end];
+  });
 }
 
 /** Steps and DAG tasks of one template. */

@@ -30,13 +30,14 @@ export function lintObjects(objects: readonly JsonObject[], context: LintContext
   const told = new Set(
     found.flatMap((findings, index) => {
       const object = nameOf(objects[index]);
-      return findings.map(({ rule, path, origin }) => (origin === undefined ? identify(rule, object, path) : ''));
+      const denied = findings.filter(({ origin, severity }) => origin === undefined && severity === 'deny');
+      return denied.map(({ rule, path, detail }) => identify(rule, object, path, detail));
     }),
   );
   return found.map((findings) => {
-    return findings.filter(
-      ({ rule, origin }) => origin === undefined || !told.has(identify(rule, origin.object, origin.path)),
-    );
+    return findings.filter(({ rule, origin, detail }) => {
+      return origin === undefined || !told.has(identify(rule, origin.object, origin.path, detail));
+    });
   });
 }
 
@@ -45,8 +46,8 @@ export function isJudged(object: JsonObject): boolean {
   return isWorkflowObject(object) || (object.kind === 'ConfigMap' && object.apiVersion === 'v1');
 }
 
-function identify(rule: string, object: string, path: string): string {
-  return JSON.stringify([rule, object, path]);
+function identify(rule: string, object: string, path: string, detail: string): string {
+  return JSON.stringify([rule, object, path, detail]);
 }
 
 function nameOf(object: JsonObject | undefined): string {

@@ -99,6 +99,18 @@ export const RULES = {
     why: 'Argo leaves an unknown tag as it is, without an error (util/template, argoproj/argo-workflows#8780, #6536); the key then holds braces and the step is not cached, or is an Error.',
     fix: 'Correct the name in the tag.',
   },
+  'member-unknown': {
+    severity: 'warn',
+    meaning: 'memoize has a member that Argo does not know.',
+    why: 'Argo drops it without a word: a misspelt maxAge means entries that never expire, a misspelt key or cache an Error.',
+    fix: 'Use key, maxAge and cache.configMap.name.',
+  },
+  'memoize-misplaced': {
+    severity: 'warn',
+    meaning: 'memoize stands where Argo does not read it: in a step, a task, or the body of a template.',
+    why: 'Argo reads it in templates and in templateDefaults alone (workflow_types.go:Template); anywhere else nothing is memoized and nobody says so.',
+    fix: 'Move it into the template.',
+  },
   'max-age-never-fresh': {
     severity: 'warn',
     meaning: 'maxAge is zero or negative, so that no entry is ever fresh.',

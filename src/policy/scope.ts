@@ -1,4 +1,4 @@
-import { isExpression, readTags } from '../argo/tags.ts';
+import { isHelmTag, readTags, type Tag } from '../argo/tags.ts';
 import { isObject, type JsonObject } from '../base/json.ts';
 import { findDeclared, type Subject, shownName } from './subject.ts';
 
@@ -12,16 +12,28 @@ export interface WorkflowScope {
   readonly arguments: ReadonlyMap<string, JsonObject>;
   /** False where a workflowTemplateRef could not be followed. */
   readonly isWhole: boolean;
-  /** Calls within the object, by the name of the called template. */
+  /** Who calls a template, by `callId`. */
   readonly callers: ReadonlyMap<string, readonly Call[]>;
   /** Values of input parameters that were followed already. */
-  readonly followed: Map<string, readonly string[]>;
+  readonly followed: Map<string, readonly PossibleValue[]>;
 }
 
-/** One step or task that calls a template by name. */
+/** One call of a template: by a step, a task or a hook, or by the workflow as its start or end. */
 export interface Call {
-  readonly caller: Subject;
-  readonly step: JsonObject;
+  /** Undefined where the workflow itself calls. */
+  readonly caller: Subject | undefined;
+  readonly arguments: readonly JsonObject[];
+  /** The arguments are those of the workflow: of a stored template, defaults. */
+  readonly isStart: boolean;
+}
+
+/** A template by its name, an inline one by its path, and the object that it stands in where that is another. */
+export function callId(via: string | undefined, template: string): string {
+  return JSON.stringify([via ?? '', template]);
+}
+
+function callIdOf({ own, name, where }: Subject): string {
+  return callId(own.via, where === 'inline' ? own.place.path : name);
 }
 
 export function specMember(scope: WorkflowScope, member: string): unknown {
@@ -37,7 +49,8 @@ export function readArguments(specs: readonly JsonObject[]): ReadonlyMap<string,
   return found;
 }
 
-function parametersOf(holder: unknown): readonly JsonObject[] {
+/** The parameters of an `arguments` or `inputs`. */
+export function parametersOf(holder: unknown): readonly JsonObject[] {
   const list = isObject(holder) ? holder.parameters : undefined;
   return Array.isArray(list) ? list.filter(isObject) : [];
 }
@@ -50,49 +63,102 @@ const FOLLOW_LIMIT = 2000;
 const CALLER_LIMIT = 64;
 const DEPTH_LIMIT = 20;
 
+/** A value that a text can have at run time. */
+export interface PossibleValue {
+  readonly text: string;
+  /** It comes from a default of a stored template: whoever runs that may give another, so it is never held against it. */
+  readonly isDefault: boolean;
+}
+
 /**
  * The values that a text can have at run time, as far as arguments and defaults say; none where a tag in it cannot be
- * followed. A text without tags is its own only value.
+ * followed. A text without tags is its own only value. Argo fills a template in twice, first the workflow's values and
+ * then the inputs too (common/util.go:SubstituteParams), so a tag that the first pass brings in is followed once more.
  */
-export function possibleValues(text: string, subject: Subject, scope: WorkflowScope, depth = 0): readonly string[] {
+export function possibleValues(
+  text: string,
+  subject: Subject,
+  scope: WorkflowScope,
+  depth = 0,
+): readonly PossibleValue[] {
   const { literals, tags, isUnclosed } = readTags(text);
-  if (tags.length === 0) return isUnclosed ? [] : [text];
+  if (tags.length === 0) return isUnclosed ? [] : [{ text, isDefault: false }];
   if (depth > DEPTH_LIMIT || tags.length > CANDIDATE_LIMIT) return [];
-  let values = [literals[0] ?? ''];
+  let values: readonly PossibleValue[] = [{ text: literals[0] ?? '', isDefault: false }];
   for (const [index, tag] of tags.entries()) {
     const replacements = tagValues(tag, subject, scope, depth);
     const literal = literals[index + 1] ?? '';
     values = values
-      .flatMap((value) => replacements.map((replacement) => value + replacement + literal))
-      .filter((value) => value.length <= LENGTH_LIMIT)
+      .flatMap((value) => replacements.map((replacement) => join(value, replacement, literal)))
+      .filter((value) => value.text.length <= LENGTH_LIMIT)
       .slice(0, CANDIDATE_LIMIT);
   }
-  return [...new Set(values)];
+  return distinct(values);
 }
 
-function tagValues(tag: string, subject: Subject, scope: WorkflowScope, depth: number): readonly string[] {
-  if (isExpression(tag)) return [];
-  if (tag === 'workflow.namespace') return scope.namespace === undefined ? [] : [scope.namespace];
-  if (tag === 'workflow.name') return scope.kind === 'Workflow' ? scalar(scope.metadata.name) : [];
-  if (tag.startsWith('workflow.parameters.')) {
-    const parameter = scope.arguments.get(tag.slice('workflow.parameters.'.length));
-    return parameter === undefined ? [] : ownValue(parameter);
+function join(value: PossibleValue, next: PossibleValue, literal: string): PossibleValue {
+  return { text: value.text + next.text + literal, isDefault: value.isDefault || next.isDefault };
+}
+
+/** A value that somebody gives outweighs the same value as a default. */
+function distinct(values: readonly PossibleValue[]): readonly PossibleValue[] {
+  const found = new Map<string, PossibleValue>();
+  for (const value of values) if (found.get(value.text)?.isDefault !== false) found.set(value.text, value);
+  return [...found.values()].slice(0, CANDIDATE_LIMIT);
+}
+
+function tagValues(
+  { name, isExpression }: Tag,
+  subject: Subject,
+  scope: WorkflowScope,
+  depth: number,
+): readonly PossibleValue[] {
+  if (isExpression || name.includes('{{')) return [];
+  if (name === 'workflow.namespace') return scope.namespace === undefined ? [] : [given(scope.namespace)];
+  if (name === 'workflow.name') return scope.kind === 'Workflow' ? scalar(scope.metadata.name).map(given) : [];
+  if (name.startsWith('workflow.parameters.')) {
+    const parameter = scope.arguments.get(name.slice('workflow.parameters.'.length));
+    return parameter === undefined ? [] : filledIn(ownValue(parameter, scope), subject, scope, depth);
   }
-  if (!tag.startsWith('inputs.parameters.')) return [];
-  return inputValues(tag.slice('inputs.parameters.'.length), subject, scope, depth);
+  if (!name.startsWith('inputs.parameters.')) return [];
+  return inputValues(name.slice('inputs.parameters.'.length), subject, scope, depth);
+}
+
+/** Arguments may hold tags themselves. */
+function filledIn(
+  values: readonly PossibleValue[],
+  subject: Subject,
+  scope: WorkflowScope,
+  depth: number,
+): readonly PossibleValue[] {
+  return values.flatMap(({ text, isDefault }) => {
+    const inner = possibleValues(text, subject, scope, depth + 1);
+    return isDefault ? inner.map((value) => ({ ...value, isDefault })) : inner;
+  });
+}
+
+function given(text: string): PossibleValue {
+  return { text, isDefault: false };
 }
 
 function scalar(value: unknown): readonly string[] {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? [String(value)] : [];
+  const isScalar = ['string', 'number', 'boolean', 'bigint'].includes(typeof value);
+  return isScalar ? [String(value)] : [];
 }
 
-function ownValue(parameter: JsonObject): readonly string[] {
+/** Whether the object is run as it stands, and not by another that may give values of its own. */
+function isRun({ kind }: WorkflowScope): boolean {
+  return kind === 'Workflow' || kind === 'CronWorkflow';
+}
+
+/** What a declaration says itself: of a stored template's arguments and inputs that is a default. */
+function ownValue(parameter: JsonObject, scope: WorkflowScope): readonly PossibleValue[] {
   if (parameter.valueFrom !== undefined && parameter.valueFrom !== null) return [];
-  return scalar(parameter.value ?? parameter.default);
+  return scalar(parameter.value ?? parameter.default).map((text) => ({ text, isDefault: !isRun(scope) }));
 }
 
 /** What callers pass for an input parameter; its own value or default where one passes nothing. */
-function inputValues(name: string, subject: Subject, scope: WorkflowScope, depth: number): readonly string[] {
+function inputValues(name: string, subject: Subject, scope: WorkflowScope, depth: number): readonly PossibleValue[] {
   const input = findDeclared(subject, 'inputs', 'parameters', name);
   if (input === undefined) return [];
   const id = JSON.stringify([subject.own.via, subject.own.place.path, name]);
@@ -100,7 +166,7 @@ function inputValues(name: string, subject: Subject, scope: WorkflowScope, depth
   if (known !== undefined || scope.followed.size >= FOLLOW_LIMIT) return known ?? [];
   // Templates may call each other in a circle: what is being followed adds nothing to itself.
   scope.followed.set(id, []);
-  const values = [...new Set(passedValues(name, input, subject, scope, depth))].slice(0, CANDIDATE_LIMIT);
+  const values = distinct(passedValues(name, input, subject, scope, depth));
   scope.followed.set(id, values);
   return values;
 }
@@ -111,16 +177,24 @@ function passedValues(
   subject: Subject,
   scope: WorkflowScope,
   depth: number,
-): readonly string[] {
-  const calls = subject.name === '' ? [] : (scope.callers.get(subject.name) ?? []);
-  const isEntrypoint = subject.name !== '' && specMember(scope, 'entrypoint') === subject.name;
-  const initial = isEntrypoint ? ownValue(scope.arguments.get(name) ?? input) : [];
-  if (!isEntrypoint && calls.length === 0) return ownValue(input);
-  const passed = calls.slice(0, CALLER_LIMIT).flatMap(({ caller, step }) => {
-    const argument = parametersOf(step.arguments).find((parameter) => parameter.name === name);
-    return ownValue(argument ?? input).flatMap((text) => possibleValues(text, caller, scope, depth + 1));
+): readonly PossibleValue[] {
+  const calls = scope.callers.get(callIdOf(subject)) ?? [];
+  // A template that nobody calls does not run; of a stored one others may call each.
+  if (calls.length === 0)
+    return isRun(scope) && specMember(scope, 'entrypoint') !== undefined
+      ? []
+      : filledIn(ownValue(input, scope), subject, scope, depth);
+  return calls.slice(0, CALLER_LIMIT).flatMap((call) => {
+    const argument = call.arguments.find((parameter) => parameter.name === name);
+    if (argument === undefined) return filledIn(ownValue(input, scope), subject, scope, depth);
+    const values = call.isStart ? ownValue(argument, scope) : scalarOf(argument).map(given);
+    return filledIn(values, call.caller ?? subject, scope, depth);
   });
-  return [...initial, ...passed];
+}
+
+function scalarOf(argument: JsonObject): readonly string[] {
+  if (argument.valueFrom !== undefined && argument.valueFrom !== null) return [];
+  return scalar(argument.value ?? argument.default);
 }
 
 const WORKFLOW_MEMBERS = new Set([
@@ -143,12 +217,16 @@ const WORKFLOW_MEMBERS = new Set([
 
 /** Half a sentence that says why Argo will leave a tag as it is; undefined where it may well know it. */
 export function tagProblem(
-  tag: string,
+  { name: tag, isExpression }: Tag,
   subject: Subject,
   scope: WorkflowScope,
   lookedUpBy: 'argo' | 'stepmemo',
 ): string | undefined {
-  if (isExpression(tag) || tag.includes('{{')) return undefined;
+  if (isExpression) return expressionProblem(tag);
+  if (tag.includes('{{')) return undefined;
+  if (isHelmTag({ name: tag, isExpression }))
+    return 'it is a Helm tag, which means nothing to Argo: render the chart first';
+  if (tag.startsWith('=')) return 'an expression begins with "{{=", without a blank before the "="';
   const [root = '', second = '', ...rest] = tag.split('.');
   const third = rest.join('.');
   if (root === 'inputs') return inputProblem(subject, second, third);
@@ -157,6 +235,15 @@ export function tagProblem(
   if (root === 'outputs') return third.endsWith('.path') ? undefined : 'outputs are not known before the step has run';
   if (tag === 'node.name') return undefined;
   return retryProblem(tag, root, subject, scope, lookedUpBy);
+}
+
+/** `inputs.parameters.my-name` is a difference of two values; texts in quotes say nothing. */
+const HYPHENATED = /\b(?:inputs|workflow|steps|tasks|outputs)(?:\.[A-Za-z_]\w*)*\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)/;
+
+function expressionProblem(expression: string): string | undefined {
+  const code = expression.replace(/'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/g, "''");
+  const name = HYPHENATED.exec(code)?.[1];
+  return name === undefined ? undefined : `"-" is a minus in an expression: write ['${name}'] instead of .${name}`;
 }
 
 function inputProblem(subject: Subject, what: string, name: string): string | undefined {
@@ -181,8 +268,7 @@ function where(subject: Subject): string {
 
 function workflowProblem(scope: WorkflowScope, member: string, name: string): string | undefined {
   if (!WORKFLOW_MEMBERS.has(member)) return 'the workflow has nothing of that name';
-  const isRun = scope.kind === 'Workflow' || scope.kind === 'CronWorkflow';
-  if (member !== 'parameters' || name === '' || name === 'json' || !isRun || !scope.isWhole) return undefined;
+  if (member !== 'parameters' || name === '' || name === 'json' || !isRun(scope) || !scope.isWhole) return undefined;
   return scope.arguments.get(name) === undefined ? 'the workflow has no argument of that name' : undefined;
 }
 

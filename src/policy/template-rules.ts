@@ -9,6 +9,7 @@ import { type Asked, readAsked } from './asked.ts';
 import type { PolicyContext } from './context.ts';
 import { type AskedRule, type Found, NOTHING, type RuleInput } from './found.ts';
 import { possibleValues, specMember } from './scope.ts';
+import { judgeMembers, judgeMisplaced, judgeShape } from './shape-rules.ts';
 import {
   type Holder,
   hasDeclaredOutputs,
@@ -21,7 +22,7 @@ import {
   type Subject,
   shownName,
 } from './subject.ts';
-import { isConfigMapName, judgeCacheName, judgeKey, judgeMaxAge, judgeShape, judgeTags } from './value-rules.ts';
+import { isConfigMapName, judgeCacheName, judgeKey, judgeMaxAge, judgeTags } from './value-rules.ts';
 
 /** Everything that the rules find in one template, memoized or not. */
 export function judgeTemplate(input: RuleInput): readonly Found[] {
@@ -33,6 +34,8 @@ export function judgeTemplate(input: RuleInput): readonly Found[] {
   const rules = where === 'templateDefaults' ? VALUE_RULES : [...VALUE_RULES, ...TEMPLATE_RULES];
   return [
     ...judgeShape(subject, memoize),
+    ...judgeMembers(subject),
+    ...judgeMisplaced(subject),
     ...judgeAnnotations(subject),
     ...askings.flatMap((asked) => rules.flatMap((rule) => rule(asked, input))),
     ...(askings.length === 0 && where !== 'templateDefaults' ? judgeUselessKey(subject) : NOTHING),
@@ -49,11 +52,14 @@ const judgeCacheLabel: AskedRule = (asked, { subject, scope, context }) => {
   const { value } = asked.cache;
   if (typeof value !== 'string') return NOTHING;
   const namespaces = lookupNamespaces(asked, subject, context);
-  const names = possibleValues(value, subject, scope).filter(isConfigMapName);
-  return names.flatMap((name) => {
+  const names = possibleValues(value, subject, scope).filter(({ text }) => isConfigMapName(text));
+  return names.flatMap(({ text: name, isDefault }) => {
     // Each is asked for, so that who records the questions gets all of them.
     const unlabeled = namespaces.filter((namespace) => context.cacheLabel(namespace, name) === 'unlabeled');
-    return unlabeled.map((namespace) => unlabeledCache(asked.cache, namespace, name));
+    return unlabeled.map((namespace) => ({
+      ...unlabeledCache(asked.cache, namespace, name),
+      ...(isDefault && { atMost: 'warn' as const }),
+    }));
   });
 };
 
@@ -104,13 +110,16 @@ function isShort(text: unknown): text is string {
   return typeof text === 'string' && /^[-\w.]{1,40}$/.test(text);
 }
 
-/** What differs from run to run. `workflow.name` does: nearly all names are generated. */
+/**
+ * What differs from run to run. `workflow.name` does: nearly all names are generated. Of a time (the letters are those of
+ * strftime), year, month and day are the same for all runs of a day.
+ */
 const RUN_TAG =
-  /^(workflow\.(name|uid|duration|creationTimestamp(\..+)?|scheduledTime)|pod\.name|node\.name|retries|lastRetry\..+)$/;
+  /^(workflow\.(name|uid|duration|creationTimestamp(\.(s|RFC3339|[cfHIkLlMpRrSTX]))?|scheduledTime)|pod\.name|node\.name|retries|lastRetry\..+)$/;
 
 const judgeRunKey: AskedRule = ({ key }) => {
   if (typeof key.value !== 'string' || !key.value.includes('{{')) return NOTHING;
-  const tag = readTags(key.value).tags.find((candidate) => RUN_TAG.test(candidate));
+  const tag = readTags(key.value).tags.find(({ name, isExpression }) => !isExpression && RUN_TAG.test(name))?.name;
   if (tag === undefined) return NOTHING;
   const message = `The key holds ${quote(`{{${tag}}}`)}, which is another one in every run, so no later run finds the entry.`;
   const fix = 'Leave it out, unless reuse within one run is what you want.';

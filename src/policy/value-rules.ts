@@ -1,4 +1,4 @@
-import { readTags } from '../argo/tags.ts';
+import { readTags, type Tag } from '../argo/tags.ts';
 import { isOlderThan } from '../argo/versions.ts';
 import { parseGoDuration } from '../base/duration.ts';
 import { isObject } from '../base/json.ts';
@@ -7,7 +7,7 @@ import { capital, plainText, quote } from '../base/text.ts';
 import { checkCacheName, LONGEST_KEY_BYTES } from '../step/memoization.ts';
 import type { Asked, AskedName } from './asked.ts';
 import { type AskedRule, type Found, NOTHING } from './found.ts';
-import { possibleValues, tagProblem, type WorkflowScope } from './scope.ts';
+import { type PossibleValue, possibleValues, tagProblem, type WorkflowScope } from './scope.ts';
 import type { Field, Subject } from './subject.ts';
 
 type Words = Pick<Found, 'message' | 'fix'>;
@@ -93,9 +93,9 @@ export const judgeCacheName: AskedRule = ({ cache, form }, { subject, scope }) =
   }
   const wrong = wrongName(value, possibleValues(value, subject, scope));
   if (wrong === undefined) return NOTHING;
-  const message = `${capital(quote(wrong))} is no valid name of a ConfigMap.`;
+  const message = `${capital(quote(wrong.text))} is no valid name of a ConfigMap.`;
   const fix = 'Use lower case letters, digits, "-" and ".", at most 253 characters, as in "my-cache".';
-  return [{ ...found, message, fix, detail: wrong }];
+  return [{ ...found, message, fix, detail: wrong.text, ...atMostWarning(wrong.isDefault) }];
 };
 
 /** A stored template may get the cache's name from the templateDefaults of the Workflow that uses it. */
@@ -115,11 +115,17 @@ function missingCache(form: Asked['form']): Words {
 }
 
 /** The first value that is no name; of a text with tags that cannot be followed, what stands around them is judged. */
-function wrongName(text: string, values: readonly string[]): string | undefined {
-  if (values.length > 0) return values.find((value) => !isConfigMapName(value));
+function wrongName(text: string, values: readonly PossibleValue[]): PossibleValue | undefined {
+  if (values.length > 0) return wrongOnes(values)[0];
   const { literals, isUnclosed } = readTags(text);
   // Any tag may become a letter; what is wrong even then can never be right.
-  return isUnclosed || isConfigMapName(literals.join('a')) ? undefined : text;
+  return isUnclosed || isConfigMapName(literals.join('a')) ? undefined : { text, isDefault: false };
+}
+
+/** What is given comes before what is only a default. */
+function wrongOnes(values: readonly PossibleValue[]): readonly PossibleValue[] {
+  const wrong = values.filter(({ text }) => !isConfigMapName(text));
+  return [...wrong.filter(({ isDefault }) => !isDefault), ...wrong];
 }
 
 // ---- maxAge
@@ -140,13 +146,13 @@ export const judgeMaxAge: AskedRule = (asked, { subject, scope, context }) => {
     return [{ rule: 'max-age-invalid', spot: maxAge, message, fix, detail: plainText(value) }];
   }
   if (value === '') return NOTHING;
-  return possibleValues(value, subject, scope).flatMap((text) => judgeDuration(text, maxAge));
+  return possibleValues(value, subject, scope).flatMap((one) => judgeDuration(one, maxAge));
 };
 
-function judgeDuration(text: string, maxAge: Field): readonly Found[] {
+function judgeDuration({ text, isDefault }: PossibleValue, maxAge: Field): readonly Found[] {
   // A parameter may fill in nothing, which means no limit.
   if (text === '') return NOTHING;
-  const found = { spot: maxAge, detail: text };
+  const found = { spot: maxAge, detail: text, ...atMostWarning(isDefault) };
   const durationMs = parseGoDuration(text);
   if (durationMs === undefined) {
     const message = `${capital(quote(text))} is no duration as Argo reads it.`;
@@ -155,6 +161,11 @@ function judgeDuration(text: string, maxAge: Field): readonly Found[] {
   if (durationMs > 0) return NOTHING;
   const message = `With a maxAge of ${quote(text)} no entry is ever fresh, and the step runs every time.`;
   return [{ ...found, rule: 'max-age-never-fresh', message, fix: 'Write a positive duration, or leave maxAge empty.' }];
+}
+
+/** A stored template is not refused for a default: whoever runs it is judged with the values that it gives. */
+function atMostWarning(isDefault: boolean): Pick<Found, 'atMost'> {
+  return isDefault ? { atMost: 'warn' } : {};
 }
 
 /** Says what was probably meant. */
@@ -178,25 +189,23 @@ export const judgeTags: AskedRule = (asked, { subject, scope }) => {
     const spot = asked[name];
     if (typeof spot.value !== 'string' || !spot.value.includes('{{')) return NOTHING;
     const { tags, isUnclosed } = readTags(spot.value);
-    const found = [...new Set(tags)].slice(0, TAG_LIMIT).flatMap((tag): readonly Found[] => {
-      const problem = tagProblem(tag, subject, scope, asked.lookedUpBy);
-      if (problem === undefined) return NOTHING;
-      const message = `The tag ${quote(`{{${tag}}}`)} will stay as it is: ${problem}.`;
-      return [{ rule: 'tag-unresolved', spot, message, fix: 'Correct what the tag names.', detail: tag }];
-    });
+    const found = distinctTags(tags)
+      .slice(0, TAG_LIMIT)
+      .flatMap((tag): readonly Found[] => {
+        const problem = tagProblem(tag, subject, scope, asked.lookedUpBy);
+        if (problem === undefined) return NOTHING;
+        const message = `The tag ${quote(`{{${tag.name}}}`)} will stay as it is: ${problem}.`;
+        return [{ rule: 'tag-unresolved', spot, message, fix: 'Correct what the tag names.', detail: tag.name }];
+      });
     return isUnclosed ? [...found, unclosedTag(spot, spot.value)] : found;
   });
 };
 
+function distinctTags(tags: readonly Tag[]): readonly Tag[] {
+  return [...new Map(tags.map((tag) => [`${tag.isExpression} ${tag.name}`, tag])).values()];
+}
+
 function unclosedTag(spot: Field, text: string): Found {
   const message = `${capital(quote(text))} opens a tag that nothing closes.`;
   return { rule: 'tag-unresolved', spot, message, fix: 'Close it with "}}".', detail: text };
-}
-
-/** Whether `memoize` is something that could hold fields at all. */
-export function judgeShape(subject: Subject, spot: Field): readonly Found[] {
-  if (spot.value === undefined || isObject(spot.value)) return NOTHING;
-  const message = `${capital(quote(spot.value))} stands where Argo reads an object, so it cannot read the workflow at all.`;
-  const fix = 'Write memoize as an object with key, maxAge and cache.configMap.name.';
-  return [{ rule: 'memoize-malformed', spot, message, fix, detail: subject.where }];
 }

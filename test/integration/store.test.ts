@@ -116,7 +116,7 @@ describe('writeEntry', () => {
     isDone = true;
     await argo;
     const data = await dataOf('shared');
-    expect(saved.length).toBeGreaterThan(3);
+    expect(saved.length).toBeGreaterThan(0);
     expect(Object.keys(data).sort()).toEqual([...keys, ...saved, 'native'].sort());
     const { binaryData = {} } = readConfigMap(await read('shared'));
     expect(Object.keys(binaryData)).toHaveLength(keys.length);

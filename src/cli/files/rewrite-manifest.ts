@@ -5,7 +5,7 @@ import { type JsonPatch, pointer } from '../../base/json-patch.ts';
 import { MOVED_FROM_ANNOTATION } from '../../base/names.ts';
 import { moveMemoize, restoreMemoize } from '../../workflow/mutate-workflow.ts';
 import { applyPatch } from '../apply-patch.ts';
-import type { PlaceMark, TextEdit } from './edit/changes.ts';
+import { findPair, type PlaceMark, type TextEdit } from './edit/changes.ts';
 import { editDocument } from './edit/document.ts';
 import { hasOwnLayout } from './edit/layout.ts';
 import { MARKED_MEMBER } from './edit/mark.ts';
@@ -140,7 +140,7 @@ function firstReadAs(document: ManifestDocument, wanted: unknown, attempts: read
  */
 function editForth(document: ManifestDocument, patch: JsonPatch): Edited {
   const templates = movedTemplates(patch);
-  const marks = new Map(templates.map((template) => [template, leastMark(patch, template)]));
+  const marks = new Map(templates.map((template) => [template, leastMark(document, template)]));
   for (const template of templates) {
     const isWorthKeeping = hasOwnLayout(document, `${template}/${MARKED_MEMBER}`);
     if (isWorthKeeping && !comesBack(document, patch, template, marks.get(template) ?? 'none'))
@@ -171,9 +171,9 @@ function movesInto(operation: JsonPatch[number]): boolean {
   );
 }
 
-function leastMark(patch: JsonPatch, template: string): PlaceMark {
-  const isMetadataNew = patch.some(({ op, path }) => op === 'add' && path === `${template}/metadata`);
-  return isMetadataNew ? 'none' : 'short';
+/** New metadata take the place of the block; where there are some already, the place is left empty. */
+function leastMark({ root }: ManifestDocument, template: string): PlaceMark {
+  return findPair(root, `${template}/metadata`) === undefined ? 'none' : 'short';
 }
 
 /** Whether this template alone, moved and moved back, is what it was, to the letter. */

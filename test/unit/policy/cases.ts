@@ -87,6 +87,7 @@ export const CASES: Partial<Record<Rule, readonly Case[]>> = {
       says: 'with the default of an input',
       template: {
         ...memo(configMap('{{inputs.parameters.c}}')),
+        name: 'main',
         inputs: { parameters: [{ name: 'x' }, { name: 'c', default: 'my-cache' }] },
       },
       context: labels('team-a/my-cache'),
@@ -521,6 +522,37 @@ export const CASES: Partial<Record<Rule, readonly Case[]>> = {
       }),
       expected: [],
     },
+  ],
+  'member-unknown': [
+    { says: 'misspelt', template: memo({ maxage: '1h' }), expected: ['warn .memoize.maxage'] },
+    {
+      says: 'one level too high',
+      template: memo({ cache: { name: 'c', configMap: { name: 'c' } } }),
+      expected: ['warn .memoize.cache.name'],
+    },
+    {
+      says: 'all known',
+      template: memo({ cache: { configMap: { name: 'c', key: 'k', optional: true } } }),
+      expected: [],
+    },
+  ],
+  'memoize-misplaced': [
+    {
+      says: 'in a step',
+      template: { name: 'a', steps: [[{ name: 's', template: 't', memoize: MEMOIZE }]] },
+      expected: ['warn .steps[0][0].memoize'],
+    },
+    {
+      says: 'in a task',
+      template: { name: 'a', dag: { tasks: [{ name: 's', template: 't', memoize: MEMOIZE }] } },
+      expected: ['warn .dag.tasks[0].memoize'],
+    },
+    {
+      says: 'in a container',
+      template: { ...STEP, memoize: undefined, container: { image: 'x', memoize: MEMOIZE } },
+      expected: ['warn .container.memoize'],
+    },
+    { says: 'in the template', template: STEP, expected: [] },
   ],
   'max-age-never-fresh': [
     { says: 'zero', template: memo({ maxAge: '0' }), expected: ['warn .memoize.maxAge'] },

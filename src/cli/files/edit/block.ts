@@ -49,10 +49,11 @@ function removeLines(edit: MapEdit, pair: Pair): TextEdit {
   const mark = pair.key.kind === 'scalar' && pair.key.text === MARKED_MEMBER ? options.markOf(change.pointer) : 'none';
   const text = markText(edit, pair, lines, mark);
   if (text === '' && !lines.isWholeLine) {
-    // The next member moves up behind the dash.
+    // The next member, or the comment before it, moves up behind the dash.
     const next = change.map.pairs[change.map.pairs.indexOf(pair) + 1];
     if (next === undefined) throw new NotEditable('nothing would be left of its mapping');
-    return { start: lines.start, end: next.key.start, text: '' };
+    const comment = document.text.slice(lines.end, next.key.start).indexOf('#');
+    return { start: lines.start, end: comment === -1 ? next.key.start : lines.end + comment, text: '' };
   }
   return { start: lines.start, end: lines.end, text };
 }

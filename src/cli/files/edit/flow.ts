@@ -3,7 +3,7 @@ import type { ManifestDocument } from '../read-manifests.ts';
 import type { MapNode, Pair, YamlNode } from '../yaml/node.ts';
 import { type MapChange, type MapEdit, type TextEdit, visit } from './changes.ts';
 import { columnOf } from './lines.ts';
-import { renderFlow, renderJson } from './render.ts';
+import { FLOW_GAP, renderFlow, renderJson } from './render.ts';
 
 export function editFlowMap(edit: MapEdit): readonly TextEdit[] {
   const { document, change } = edit;
@@ -22,7 +22,7 @@ export function editFlowMap(edit: MapEdit): readonly TextEdit[] {
 }
 
 function flowMembers({ document, known, change }: MapEdit, members: MapChange['added']): string {
-  if (document.syntax === 'yaml') return renderFlow(members, known);
+  if (document.syntax === 'yaml') return renderFlow(members, known, gapIn(document.text, change.map));
   return renderJson(members, lineIndent(document.text, change.map), indentUnit(document.text, change.map));
 }
 
@@ -40,6 +40,16 @@ function indentUnit(text: string, map: MapNode): string {
   return own.startsWith(outer) && own.length > outer.length ? own.slice(outer.length) : '  ';
 }
 
+/** Annotations in braces that begin on a line of their own get a line each: one line for all would be long. */
+const ALONE = /^ *(?:- +)*["']?metadata["']?: *\{? *(?:["']?annotations["']?: *)?$/;
+
+function gapIn(text: string, map: MapNode): string {
+  const lineStart = text.lastIndexOf('\n', map.start - 1) + 1;
+  const before = text.slice(lineStart, map.start);
+  const isAlone = ALONE.test(before) || /^ *["']?annotations["']?: *$/.test(before);
+  return isAlone ? `,\n${' '.repeat(before.search(/[^ -]/) + 2)}` : FLOW_GAP;
+}
+
 function insertFlow(edit: MapEdit, members: MapChange['added']): TextEdit {
   const { document, change } = edit;
   const last = change.map.pairs.at(-1);
@@ -48,7 +58,8 @@ function insertFlow(edit: MapEdit, members: MapChange['added']): TextEdit {
     return { start, end: start, text: flowMembers(edit, members) };
   }
   const indent = lineIndent(document.text, change.map);
-  const gap = indent === undefined ? ', ' : `,\n${indent}`;
+  const flowGap = document.syntax === 'yaml' ? gapIn(document.text, change.map) : FLOW_GAP;
+  const gap = indent === undefined ? flowGap : `,\n${indent}`;
   return { start: last.value.end, end: last.value.end, text: gap + flowMembers(edit, members) };
 }
 

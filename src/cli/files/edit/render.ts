@@ -90,15 +90,21 @@ export function renderBlock(
     .slice(column);
 }
 
-/** Members of a mapping in braces, without the braces, on one line. */
-export function renderFlow(members: readonly (readonly [string, unknown])[], known: KnownTexts): string {
+/** Members of a mapping in braces, without the braces; `gap` stands between two of them. */
+export function renderFlow(
+  members: readonly (readonly [string, unknown])[],
+  known: KnownTexts,
+  gap: string = FLOW_GAP,
+): string {
   const join = (written: readonly Written[]): string => {
     return written
       .map(({ key, value }) => `${key}: ${typeof value === 'string' ? value : `{${join(value)}}`}`)
-      .join(', ');
+      .join(gap);
   };
   return join(write(members, known, true));
 }
+
+export const FLOW_GAP = ', ';
 
 /** Members of a JSON object, without the braces: on lines of their own where `indent` says how they are indented. */
 export function renderJson(
