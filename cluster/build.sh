@@ -7,6 +7,7 @@
 #   build.sh argo VERSION          workflow-controller and argoexec (4.0.5, 3.7.15, 3.4.17)
 #   build.sh argo-manifests VERSION, kubectl    these alone
 #   build.sh nodejs                the Node.js binary for the image
+#   build.sh manifest-oracle       kubectl's own reader of manifests, for tests; its path is the last line printed
 # Several can be named at once.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -18,6 +19,7 @@ argo_version() { # VERSION: prints it when it is pinned
   echo "$1"
 }
 
+printed= # the artifact whose path is printed at the end
 want=() # names of artifacts, in the order in which they are built
 while [ $# -gt 0 ]; do
   case $1 in
@@ -34,6 +36,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     kubectl) want+=(kubectl) ;;
+    manifest-oracle) want+=(manifest-oracle) printed=manifest-oracle ;;
     nodejs) want+=("nodejs-$NODE_VERSION") ;;
     *)
       usage
@@ -111,6 +114,7 @@ k8s_ldflags() {
 make_artifact() { # NAME OUT
   case $1 in
     etcd) go_build "$MODULES/etcd" go.etcd.io/etcd/server/v3 "$2" "" ;;
+    manifest-oracle) go_build "$MODULES/manifest-oracle" . "$2" "" ;;
     coredns) go_build "$MODULES/coredns" . "$2" "" ;;
     gofakes3) go_build "$MODULES/s3" github.com/johannesboyne/gofakes3/cmd/gofakes3 "$2" "" ;;
     argo-manifests-*) argo_manifests "${1##*-}" "$2" ;;
@@ -142,7 +146,11 @@ child=
 trap '[ -z "$child" ] || kill -- "-$child" 2>/dev/null || true' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-[ -n "$(missing)" ] || exit 0
+finish() { [ -z "$printed" ] || path_of "$printed"; }
+[ -n "$(missing)" ] || {
+  finish
+  exit 0
+}
 mkdir -p "$CACHE"/{bin,log,tmp}
 # Only one build at a time: the go commands that it starts hold the lock too, should it be killed.
 exec {build_lock}>"$CACHE/build.lock"
@@ -151,3 +159,4 @@ flock -n "$build_lock" || {
   flock "$build_lock"
 }
 build_missing
+finish

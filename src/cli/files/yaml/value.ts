@@ -103,9 +103,10 @@ function allowedAliasRatio(count: number): number {
   return 0.99 - 0.89 * ((count - RATIO_LOW) / (RATIO_HIGH - RATIO_LOW));
 }
 
-/** `<<`, written plainly: its value is merged into the map. */
+/** `<<`, written plainly or tagged as such: its value is merged into the map (decode.go:isMerge). */
 export function isMergeKey(key: YamlNode): boolean {
-  return key.kind === 'scalar' && key.text === '<<' && key.style === 'plain' && key.tag === undefined;
+  if (key.kind !== 'scalar' || key.text !== '<<') return false;
+  return key.tag === undefined ? key.style === 'plain' : key.tag === '!' || key.tag === 'tag:yaml.org,2002:merge';
 }
 
 function readScalar(node: ScalarNode): ScalarValue {
