@@ -44,6 +44,14 @@ test: ## All tests: check, unit, golden, integration, e2e; does its own set-up
 test-unit: ## Unit and golden tests; need nothing but Node
 	scripts/test.sh unit
 
+.PHONY: test-file
+test-file: build ## One file of tests: FILE=test/unit/step/decide-pod.test.ts
+	npm exec -- vitest run --config test/vitest.config.ts $(FILE)
+
+.PHONY: golden
+golden: build ## Write the golden files anew; read the diff before you commit it
+	npm exec -- vitest run --config test/vitest.config.ts --project unit --update test/golden
+
 .PHONY: test-integration
 test-integration: ## Tests against a real API server with the shipped RBAC
 	scripts/test.sh integration
