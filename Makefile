@@ -76,4 +76,8 @@ bench: node_modules/.package-lock.json ## Speed, as ratios measured in one run; 
 bench-cluster: node_modules/.package-lock.json ## Speed of hits and misses on a cluster with Argo and stepmemo (KUBECONFIG=…)
 	node test/bench/cluster.ts $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
+.PHONY: look-ahead-oracle
+look-ahead-oracle: node_modules/.package-lock.json ## Hold look-ahead against Argo's own controller (CASES=1000 SEED=1)
+	node test/oracle/look-ahead.ts "$$(cluster/build.sh look-ahead-oracle | tail -n 1)" $(or $(CASES),1000) $(or $(SEED),1)
+
 include cluster/cluster.mk

@@ -8,6 +8,7 @@
 #   build.sh argo-manifests VERSION, kubectl    these alone
 #   build.sh nodejs                the Node.js binary for the image
 #   build.sh manifest-oracle       kubectl's own reader of manifests, for tests; its path is the last line printed
+#   build.sh look-ahead-oracle     Argo's controller code with its fake clients, for `make look-ahead-oracle`; likewise
 # Several can be named at once.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
       ;;
     kubectl) want+=(kubectl) ;;
     manifest-oracle) want+=(manifest-oracle) printed=manifest-oracle ;;
+    look-ahead-oracle) want+=(look-ahead-oracle) printed=look-ahead-oracle ;;
     nodejs) want+=("nodejs-$NODE_VERSION") ;;
     *)
       usage
@@ -80,18 +82,30 @@ module_dir() { # MODULE PATH: its folder in the module cache, downloaded and ver
 # go_build FOLDER PACKAGE OUT LDFLAGS
 go_build() { (cd "$1" && go build -trimpath -ldflags "-s -w $4" -o "$3" "$2"); }
 
-# argo_build NAME VERSION OUT: from a copy of the module's source, for module zips drop symbolic
-# links, and one of them, signal_linux.go -> signal_darwin.go, is needed.
-argo_build() {
-  local path=github.com/argoproj/argo-workflows/v${2%%.*} src=$WORK/argo-$2 os
+# argo_source VERSION: a copy of the module's source, for module zips drop symbolic links, and one of
+# them, signal_linux.go -> signal_darwin.go, is needed. Prints its folder.
+argo_source() {
+  local src=$WORK/argo-$1 os
   if [ ! -d "$src" ]; then
-    cp -r "$(module_dir "argo-$2" "$path")" "$src"
+    cp -r "$(module_dir "argo-$1" "github.com/argoproj/argo-workflows/v${1%%.*}")" "$src"
     chmod -R u+w "$src"
     for os in "$src"/workflow/executor/os{-,}specific; do
       [ ! -d "$os" ] || sed -E 's#^//( ?\+build|go:build) darwin#//\1 linux#' "$os/signal_darwin.go" >"$os/signal_linux.go"
     done
   fi
-  go_build "$src" "./cmd/$1" "$3" "-X $path.version=v$2"
+  echo "$src"
+}
+
+argo_build() { # NAME VERSION OUT
+  go_build "$(argo_source "$2")" "./cmd/$1" "$3" "-X github.com/argoproj/argo-workflows/v${2%%.*}.version=v$2"
+}
+
+# The controller's tests need modules that its program does not; Argo's own go.sum pins them.
+look_ahead_oracle() { # OUT
+  local src
+  src=$(argo_source 4.0.5)
+  cp "$MODULES/look-ahead-oracle/oracle_4_test.go" "$src/workflow/controller/zz_stepmemo_oracle_test.go"
+  (cd "$src" && GOFLAGS='-mod=mod -buildvcs=false' go test -c -trimpath -o "$1" ./workflow/controller)
 }
 
 argo_manifests() { # VERSION OUT
@@ -115,6 +129,7 @@ make_artifact() { # NAME OUT
   case $1 in
     etcd) go_build "$MODULES/etcd" go.etcd.io/etcd/server/v3 "$2" "" ;;
     manifest-oracle) go_build "$MODULES/manifest-oracle" . "$2" "" ;;
+    look-ahead-oracle) look_ahead_oracle "$2" ;;
     coredns) go_build "$MODULES/coredns" . "$2" "" ;;
     gofakes3) go_build "$MODULES/s3" github.com/johannesboyne/gofakes3/cmd/gofakes3 "$2" "" ;;
     argo-manifests-*) argo_manifests "${1##*-}" "$2" ;;

@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['argo'],
   ['cache', 'sidecar'],
   ['step'],
-  ['workflow'],
+  ['workflow', 'look-ahead'],
   ['policy'],
   ['config', 'telemetry'],
   ['informers'],

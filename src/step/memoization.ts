@@ -1,7 +1,8 @@
 import { annotationOf } from '../argo/pod.ts';
 import type { Step } from '../argo/step.ts';
-import type { Memoize } from '../argo/template.ts';
+import type { Memoize, Template } from '../argo/template.ts';
 import { parseGoDuration } from '../base/duration.ts';
+import { ownString } from '../base/json.ts';
 import {
   CACHE_ANNOTATION,
   KEY_ANNOTATION,
@@ -71,11 +72,13 @@ interface Written {
   readonly maxAge: string | undefined;
 }
 
-function readWritten(pod: KubeObject, field: Memoize | undefined): Written {
+type Annotations = (name: string) => string | undefined;
+
+function readWritten(annotation: Annotations, field: Memoize | undefined): Written {
   return {
-    key: annotationOf(pod, KEY_ANNOTATION) ?? field?.key ?? undefined,
-    cache: annotationOf(pod, CACHE_ANNOTATION) ?? field?.cache?.configMap?.name ?? undefined,
-    maxAge: annotationOf(pod, MAX_AGE_ANNOTATION) ?? field?.maxAge ?? undefined,
+    key: annotation(KEY_ANNOTATION) ?? field?.key ?? undefined,
+    cache: annotation(CACHE_ANNOTATION) ?? field?.cache?.configMap?.name ?? undefined,
+    maxAge: annotation(MAX_AGE_ANNOTATION) ?? field?.maxAge ?? undefined,
   };
 }
 
@@ -90,12 +93,23 @@ export function memoizeField(step: Step): Memoize | undefined {
  * Argo fail the step; here it only takes the step out of memoization.
  */
 export function readMemoization(pod: KubeObject, step: Step, mode: MemoizeMode): MemoizationReading {
-  const field = mode === 'native' ? memoizeField(step) : undefined;
-  const written = readWritten(pod, field);
+  return readSettings((name) => annotationOf(pod, name), mode === 'native' ? memoizeField(step) : undefined);
+}
+
+/** The same of a template before there is a pod: what its metadata say will be on the pod. */
+export function readTemplateMemoization(template: Template, mode: MemoizeMode): MemoizationReading {
+  const field = template.memoize ?? undefined;
+  // What was not moved is the workflow controller's own business.
+  if (mode === 'managed' && field !== undefined) return no('memoize-in-template', 'the template has memoize');
+  return readSettings((name) => ownString(template.metadata?.annotations, name), field);
+}
+
+function readSettings(annotation: Annotations, field: Memoize | undefined): MemoizationReading {
+  const written = readWritten(annotation, field);
   if (field === undefined && written.key === undefined && written.cache === undefined) {
     return no('not-memoized', 'neither memoize nor the annotations of one');
   }
-  const reuse = annotationOf(pod, REUSE_ANNOTATION);
+  const reuse = annotation(REUSE_ANNOTATION);
   if (reuse === 'off') return no('reuse-off', `annotation ${REUSE_ANNOTATION} is "off"`);
   return checkWritten(written, reuse === 'refresh');
 }

@@ -1,0 +1,279 @@
+// Runs Workflows by Argo's own controller code, with its fake clients, until they end: the oracle of look-ahead's tests. It is
+// put beside the controller's own tests in a copy of its source (cluster/build.sh look-ahead-oracle VERSION).
+//
+// STEPMEMO_ORACLE_IN names a file with one case a line, {"workflow": …, "seed": N}; STEPMEMO_ORACLE_OUT the file for one
+// answer a line: how the workflow ended, and its nodes.
+package controller
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math/rand"
+	"os"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	apiv1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	kubetesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
+
+	wfv1 "github.com/argoproj/argo-workflows/v4/pkg/apis/workflow/v1alpha1"
+	"github.com/argoproj/argo-workflows/v4/util/logging"
+	"github.com/argoproj/argo-workflows/v4/workflow/common"
+)
+
+type oracleCase struct {
+	Workflow json.RawMessage `json:"workflow"`
+	Seed     int64           `json:"seed"`
+}
+
+type oracleNode struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Phase    string   `json:"phase"`
+	Message  string   `json:"message,omitempty"`
+	Template string   `json:"template"`
+	Scope    string   `json:"scope"`
+	Display  string   `json:"display"`
+	Boundary string   `json:"boundary"`
+	Children []string `json:"children"`
+	Outbound []string `json:"outbound"`
+	Inputs   []string `json:"inputs"`
+	Outputs  []string `json:"outputs"`
+}
+
+type oracleAnswer struct {
+	Phase   string       `json:"phase"`
+	Message string       `json:"message"`
+	Looks   int          `json:"looks"`
+	Pods    int          `json:"pods"`
+	Nodes   []oracleNode `json:"nodes"`
+	Error   string       `json:"error,omitempty"`
+}
+
+const oracleLooks = 50
+
+func TestStepmemoOracle(t *testing.T) {
+	// Without it each write of the workflow is followed by a second of sleep.
+	t.Setenv("INFORMER_WRITE_BACK", "true")
+	in, err := os.Open(os.Getenv("STEPMEMO_ORACLE_IN"))
+	if err != nil {
+		t.Skip("no cases")
+	}
+	defer in.Close()
+	out, err := os.Create(os.Getenv("STEPMEMO_ORACLE_OUT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	writer := bufio.NewWriter(out)
+	defer writer.Flush()
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(make([]byte, 1<<20), 1<<26)
+	for scanner.Scan() {
+		var one oracleCase
+		if err := json.Unmarshal(scanner.Bytes(), &one); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := json.Marshal(oracleRun(logging.TestContext(t.Context()), one))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(writer, string(answer))
+		_ = writer.Flush()
+	}
+}
+
+func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
+	defer func() {
+		if r := recover(); r != nil {
+			answer.Error = fmt.Sprint(r)
+		}
+	}()
+	var wf wfv1.Workflow
+	if err := json.Unmarshal(one.Workflow, &wf); err != nil {
+		return oracleAnswer{Error: err.Error()}
+	}
+	random := rand.New(rand.NewSource(one.Seed))
+	cancel, controller := newController(ctx, &wf)
+	defer cancel()
+	// The recorder of the controller's tests blocks after 64 Events.
+	controller.eventRecorderManager = &testEventRecorderManager{eventRecorder: &record.FakeRecorder{}}
+	// As the API server does; the controller takes a pod without a phase for an error.
+	controller.kubeclientset.(*fake.Clientset).PrependReactor("create", "pods", func(action kubetesting.Action) (bool, runtime.Object, error) {
+		action.(kubetesting.CreateAction).GetObject().(*apiv1.Pod).Status.Phase = apiv1.PodPending
+		return false, nil, nil
+	})
+	woc := newWorkflowOperationCtx(ctx, &wf, controller)
+	for answer.Looks < oracleLooks {
+		woc.operate(ctx)
+		answer.Looks++
+		if woc.wf.Status.Fulfilled() {
+			break
+		}
+		oracleFinishPods(ctx, woc, random)
+		woc = newWorkflowOperationCtx(ctx, woc.wf, controller)
+	}
+	pods, err := listPods(ctx, woc)
+	if err == nil {
+		answer.Pods = len(pods.Items)
+	}
+	answer.Phase, answer.Message = string(woc.wf.Status.Phase), woc.wf.Status.Message
+	answer.Nodes = oracleNodes(woc.wf)
+	return answer
+}
+
+// oracleFinishPods ends some of the pods that run, in an order that the seed decides; at least one, so that it gets on.
+func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Rand) {
+	client := woc.controller.kubeclientset.CoreV1().Pods(woc.wf.Namespace)
+	list, err := client.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		panic(err)
+	}
+	open := []apiv1.Pod{}
+	for _, pod := range list.Items {
+		if err := woc.controller.PodController.TestingPodInformer().GetStore().Add(pod.DeepCopy()); err != nil {
+			panic(err)
+		}
+		if pod.Status.Phase != apiv1.PodSucceeded && pod.Status.Phase != apiv1.PodFailed {
+			open = append(open, pod)
+		}
+	}
+	sort.Slice(open, func(i, j int) bool { return open[i].Name < open[j].Name })
+	random.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	if len(open) == 0 {
+		// An event of a moment ago has put an older state of a pod back; the newer one is on its way.
+		time.Sleep(time.Millisecond)
+	}
+	for i := range open {
+		if i == 0 || random.Intn(2) == 0 {
+			oracleFinishPod(ctx, woc, &open[i])
+		}
+	}
+}
+
+func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod) {
+	node, err := woc.wf.Status.Nodes.Get(woc.nodeID(pod))
+	if err != nil {
+		panic(err)
+	}
+	pod.Status.Phase = apiv1.PodSucceeded
+	if oracleFails(node) {
+		pod.Status.Phase = apiv1.PodFailed
+		pod.Status.Message = "it fails"
+	} else {
+		oracleReport(woc, node.ID, oracleOutputs(woc, node, pod))
+	}
+	updated, err := woc.controller.kubeclientset.CoreV1().Pods(pod.Namespace).Update(ctx, pod, metav1.UpdateOptions{})
+	if err != nil {
+		panic(err)
+	}
+	if err := woc.controller.PodController.TestingPodInformer().GetStore().Update(updated); err != nil {
+		panic(err)
+	}
+	woc.wf.Status.MarkTaskResultComplete(ctx, node.ID)
+}
+
+// oracleReport puts the task result where the controller's informer would: by its watch it comes at any time, or never.
+func oracleReport(woc *wfOperationCtx, nodeID string, outputs wfv1.Outputs) {
+	result := &wfv1.WorkflowTaskResult{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: nodeID, Namespace: woc.wf.Namespace,
+			Labels: map[string]string{common.LabelKeyWorkflow: woc.wf.Name, common.LabelKeyReportOutputsCompleted: "true"},
+		},
+		NodeResult: wfv1.NodeResult{Phase: wfv1.NodeSucceeded, Outputs: &outputs},
+	}
+	if err := woc.controller.taskResultInformer.GetIndexer().Add(result); err != nil {
+		panic(err)
+	}
+}
+
+// oracleFails: steps of the template `fragile` fail for one input in four; test/support/oracle-workflows.ts knows the rule too.
+func oracleFails(node *wfv1.NodeStatus) bool {
+	return strings.Contains(node.TemplateName, "fragile") && oracleHash(oracleInput(node))%4 == 0
+}
+
+func oracleHash(text string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text))
+	return h.Sum32()
+}
+
+func oracleInput(node *wfv1.NodeStatus) string {
+	if node.Inputs == nil {
+		return ""
+	}
+	for _, p := range node.Inputs.Parameters {
+		if p.Name == "x" {
+			return p.Value.String()
+		}
+	}
+	return ""
+}
+
+// oracleOutputs: every output is the key that Argo wrote on the pod and a plus sign, the result the length of the key in bytes.
+// A step without a key takes its input.
+func oracleOutputs(woc *wfOperationCtx, node *wfv1.NodeStatus, pod *apiv1.Pod) wfv1.Outputs {
+	x, isKeyed := pod.Annotations["stepmemo.io/key"]
+	if !isKeyed {
+		x = oracleInput(node)
+	}
+	outputs := wfv1.Outputs{}
+	value := wfv1.AnyString(x + "+")
+	outputs.Parameters = []wfv1.Parameter{{Name: "o", Value: &value, ValueFrom: &wfv1.ValueFrom{Path: "/tmp/o"}}}
+	for _, container := range pod.Spec.Containers {
+		for _, env := range container.Env {
+			if env.Name == "ARGO_INCLUDE_SCRIPT_OUTPUT" && env.Value == "true" {
+				result := fmt.Sprint(len(x))
+				outputs.Result = &result
+			}
+		}
+	}
+	return outputs
+}
+
+func oracleNodes(wf *wfv1.Workflow) []oracleNode {
+	nodes := []oracleNode{}
+	names := func(ids []string) []string {
+		list := []string{}
+		for _, id := range ids {
+			if node, err := wf.Status.Nodes.Get(id); err == nil {
+				list = append(list, node.Name)
+			} else {
+				list = append(list, "missing "+id)
+			}
+		}
+		sort.Strings(list)
+		return list
+	}
+	for _, node := range wf.Status.Nodes {
+		one := oracleNode{Name: node.Name, Type: string(node.Type), Phase: string(node.Phase), Message: node.Message, Template: node.TemplateName, Scope: node.TemplateScope, Display: node.DisplayName, Children: names(node.Children), Outbound: names(node.OutboundNodes), Inputs: []string{}, Outputs: []string{}}
+		if node.BoundaryID != "" {
+			one.Boundary = names([]string{node.BoundaryID})[0]
+		}
+		if node.Inputs != nil {
+			for _, p := range node.Inputs.Parameters {
+				one.Inputs = append(one.Inputs, fmt.Sprintf("%s=%s", p.Name, p.Value.String()))
+			}
+		}
+		if node.Outputs != nil {
+			for _, p := range node.Outputs.Parameters {
+				one.Outputs = append(one.Outputs, fmt.Sprintf("%s=%s", p.Name, p.Value.String()))
+			}
+			if node.Outputs.Result != nil {
+				one.Outputs = append(one.Outputs, "result "+*node.Outputs.Result)
+			}
+		}
+		nodes = append(nodes, one)
+	}
+	sort.Slice(nodes, func(i, j int) bool { return nodes[i].Name < nodes[j].Name })
+	return nodes
+}

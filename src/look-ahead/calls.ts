@@ -1,0 +1,155 @@
+/** What a steps or DAG template calls, and in which order: groups, dependencies, items. */
+import { isObject, type JsonObject } from '../base/json.ts';
+import { Unforeseen } from './values.ts';
+
+/** A step or a task; `depends` are the tasks that have to have succeeded. */
+export interface Call {
+  readonly name: string;
+  readonly raw: JsonObject;
+}
+
+export interface Task extends Call {
+  readonly depends: readonly string[];
+}
+
+/** Lists that could grow without a bound of ours. */
+const ITEM_LIMIT = 1_000;
+
+export function readGroups(template: JsonObject): readonly (readonly Call[])[] {
+  const groups = template.steps;
+  if (!Array.isArray(groups)) throw new Unforeseen('its steps are no list');
+  return groups.map((group: unknown) => {
+    if (!Array.isArray(group) || group.length === 0) throw new Unforeseen('its steps are no list of lists of steps');
+    return group.map(readCall);
+  });
+}
+
+/** The tasks that will run, in an order in which each follows what it depends on. */
+export function readTasks(template: JsonObject): readonly Task[] {
+  const { dag } = template;
+  if (!isObject(dag) || !Array.isArray(dag.tasks)) throw new Unforeseen('its DAG has no tasks');
+  const tasks = new Map(dag.tasks.map(readTask).map((task) => [task.name, task]));
+  if (tasks.size !== dag.tasks.length) throw new Unforeseen('two of its tasks have one name');
+  const target =
+    typeof dag.target === 'string' && dag.target !== '' ? dag.target.split(' ') : leavesOf([...tasks.values()]);
+  return sortByNeed(tasks, target);
+}
+
+/** The tasks that nothing depends on. */
+export function leavesOf(tasks: readonly Task[]): readonly string[] {
+  const needed = new Set(tasks.flatMap(({ depends }) => depends));
+  return tasks.map(({ name }) => name).filter((name) => !needed.has(name));
+}
+
+function sortByNeed(tasks: ReadonlyMap<string, Task>, target: readonly string[]): readonly Task[] {
+  const sorted: Task[] = [];
+  const state = new Map<string, 'open' | 'done'>();
+  const visit = (name: string): void => {
+    if (state.get(name) === 'done') return;
+    const task = tasks.get(name);
+    if (task === undefined || state.get(name) === 'open')
+      throw new Unforeseen(`the task ${name} is missing or depends on itself`);
+    state.set(name, 'open');
+    task.depends.forEach(visit);
+    state.set(name, 'done');
+    sorted.push(task);
+  };
+  target.forEach(visit);
+  return sorted;
+}
+
+function readCall(raw: unknown): Call {
+  if (!isObject(raw) || typeof raw.name !== 'string') throw new Unforeseen('a step or task of it has no name');
+  return { name: raw.name, raw };
+}
+
+function readTask(raw: unknown): Task {
+  const call = readCall(raw);
+  const { depends, dependencies } = call.raw;
+  if (typeof depends === 'string' && depends !== '') return { ...call, depends: readDepends(depends) };
+  const list = Array.isArray(dependencies) ? dependencies : [];
+  return { ...call, depends: list.filter((name): name is string => typeof name === 'string') };
+}
+
+/** Names joined by `&&`, each alone or with `.Succeeded`: all of them have to have succeeded. */
+function readDepends(text: string): readonly string[] {
+  return text.split('&&').map((part) => {
+    const match = /^\s*\(?\s*([A-Za-z0-9_-]+)(?:\.Succeeded)?\s*\)?\s*$/.exec(part);
+    if (match?.[1] === undefined) throw new Unforeseen(`depends is ${JSON.stringify(text)}`);
+    return match[1];
+  });
+}
+
+/** One run of a call: its name as Argo extends it, and what `{{item…}}` stands for. */
+export interface Item {
+  readonly suffix: string;
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/** The items of a call whose list is known; undefined where it is called once (operator.go:processItem, steps.go:expandStep). */
+export function readItems({ raw }: Call): readonly Item[] | undefined {
+  const { withItems, withParam, withSequence } = raw;
+  const hasItems = Array.isArray(withItems) && withItems.length > 0;
+  if (!hasItems && (withParam ?? '') === '' && (withSequence ?? undefined) === undefined) return undefined;
+  const list = hasItems
+    ? withItems
+    : withParam !== undefined && withParam !== ''
+      ? parseList(withParam)
+      : readSequence(withSequence);
+  if (list.length === 0) throw new Unforeseen('its list of items is empty');
+  if (list.length > ITEM_LIMIT) throw new Unforeseen(`it has more than ${ITEM_LIMIT} items`);
+  return list.map(readItem);
+}
+
+function parseList(withParam: unknown): readonly unknown[] {
+  let list: unknown;
+  try {
+    list = typeof withParam === 'string' ? JSON.parse(withParam) : undefined;
+  } catch {
+    throw new Unforeseen('its withParam is not known, or no JSON list');
+  }
+  if (!Array.isArray(list)) throw new Unforeseen('its withParam is no list');
+  return list;
+}
+
+/** `count`, or `start` to `end`, without a format: the numbers as text. */
+function readSequence(sequence: unknown): readonly unknown[] {
+  if (!isObject(sequence) || (sequence.format ?? '') !== '') throw new Unforeseen('its withSequence has a format');
+  const [count, start, end] = [sequence.count, sequence.start ?? 0, sequence.end].map(readInteger);
+  if (start === undefined || (count === undefined) === (end === undefined))
+    throw new Unforeseen('its withSequence is not known');
+  const last = end ?? start + (count ?? 0) - 1;
+  if (Math.abs(last - start) >= ITEM_LIMIT) throw new Unforeseen(`it has more than ${ITEM_LIMIT} items`);
+  const step = start <= last ? 1 : -1;
+  if (count === 0) return [];
+  return Array.from({ length: Math.abs(last - start) + 1 }, (_, index) => String(start + step * index));
+}
+
+function readInteger(value: unknown): number | undefined {
+  if (value === undefined || value === null || value === '') return undefined;
+  if (!/^-?\d{1,9}$/.test(String(value))) throw new Unforeseen('its withSequence is not known');
+  return Number(value);
+}
+
+/** Texts that are the same in a name, in JSON and in Go's own words, in every version of Argo. */
+const PLAIN = /^[\p{L}\p{N} _.,:;+*/=~^$#!?@%|-]*$/u;
+
+function plain(value: unknown): string {
+  const isPlain = typeof value === 'boolean' || (typeof value === 'number' && Number.isSafeInteger(value));
+  if (isPlain) return String(value);
+  if (typeof value === 'string' && PLAIN.test(value) && value.length <= 100) return value;
+  throw new Unforeseen('an item of it is one that Argo may write otherwise');
+}
+
+function readItem(item: unknown, index: number): Item {
+  if (!isObject(item)) {
+    const text = plain(item);
+    return { suffix: `(${index}:${text})`, values: new Map([['item', text]]) };
+  }
+  const members = Object.entries(item).map(([key, value]) => [plain(key), plain(value)] as const);
+  const words = members.map(([key, value]) => `${key}:${value}`).sort((a, b) => (a < b ? -1 : 1));
+  return {
+    suffix: `(${index}:${words.join(',')})`,
+    values: new Map(members.map(([key, value]) => [`item.${key}`, value])),
+  };
+}

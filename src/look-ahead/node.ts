@@ -1,0 +1,41 @@
+import type { Outputs } from '../argo/outputs.ts';
+import type { JsonObject } from '../base/json.ts';
+
+/** A node of `status.nodes`, the members that look-ahead writes (workflow_types.go:NodeStatus). */
+export interface WorkflowNode {
+  readonly id: string;
+  readonly name: string;
+  readonly displayName: string;
+  readonly type: 'Pod' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup';
+  readonly templateName?: string;
+  readonly templateScope: string;
+  readonly phase: 'Succeeded' | 'Running';
+  readonly boundaryID?: string;
+  readonly message?: string;
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly progress: string;
+  readonly inputs?: { readonly parameters: readonly JsonObject[] };
+  readonly outputs?: Outputs;
+  readonly children?: readonly string[];
+  readonly outboundNodes?: readonly string[];
+  readonly memoizationStatus?: { readonly hit: true; readonly key: string; readonly cacheName: string };
+  readonly taskResultSynced?: true;
+}
+
+/** The id of a node: the root's is the workflow's name, any other has a hash of its own (Workflow.NodeID). */
+export function nodeId(workflowName: string, nodeName: string): string {
+  return nodeName === workflowName ? workflowName : `${workflowName}-${fnv32a(nodeName)}`;
+}
+
+function fnv32a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+/** What Argo shows of a name: what follows the boundary's, without `[0].` or `.` before it (operator.go:initializeNode). */
+export function displayName(nodeName: string, boundaryName: string): string {
+  const rest = nodeName.startsWith(boundaryName) ? nodeName.slice(boundaryName.length) : nodeName;
+  return rest.replace(/^(?:\[\d+\])?\./, '');
+}

@@ -1,0 +1,64 @@
+/** What ends the walk because Argo would do more, or something else, than what was foreseen. */
+import { templateKind } from '../argo/workflow-walk.ts';
+import { asObject, isObject, type JsonObject } from '../base/json.ts';
+import { parametersOf, Unforeseen } from './values.ts';
+
+/** Members of a spec that act on all of its steps. */
+const SPEC_OBSTACLES = [
+  'workflowTemplateRef',
+  'templateDefaults',
+  'suspend',
+  'shutdown',
+  'synchronization',
+  'retryStrategy',
+] as const;
+
+const OWN_PREFIX = 'stepmemo.io/';
+
+export function checkSpec(spec: JsonObject): void {
+  for (const member of SPEC_OBSTACLES) if (isGiven(spec[member])) throw new Unforeseen(`the workflow has ${member}`);
+  // An exit hook comes after all steps; any other may fire beside one that would be there already.
+  const hooks = Object.keys(asObject(spec.hooks)).filter((name) => name !== 'exit');
+  if (hooks.length > 0) throw new Unforeseen(`the workflow has the hook ${hooks[0]}`);
+  const { annotations } = asObject(spec.podMetadata);
+  const own = Object.keys(asObject(annotations)).find((name) => name.startsWith(OWN_PREFIX));
+  if (own !== undefined) throw new Unforeseen(`podMetadata of the workflow sets ${own}`);
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false && value !== '';
+}
+
+/** Members of a step or task that decide whether, or beside what, it runs. */
+const CALL_OBSTACLES = ['when', 'hooks', 'onExit'] as const;
+
+export function checkCall(call: JsonObject): void {
+  for (const member of CALL_OBSTACLES) {
+    if (isGiven(call[member])) throw new Unforeseen(`it has ${member}`);
+  }
+  const { artifacts } = asObject(call.arguments);
+  if (Array.isArray(artifacts) && artifacts.length > 0) throw new Unforeseen('artifacts are passed to it');
+}
+
+/** Members of a template that Argo acts on though the node is there, or that it never would. */
+const TEMPLATE_OBSTACLES = ['daemon', 'synchronization', 'metrics', 'parallelism', 'hooks'] as const;
+
+export function checkTemplate(template: JsonObject): void {
+  for (const member of TEMPLATE_OBSTACLES) {
+    if (isGiven(template[member])) throw new Unforeseen(`its template has ${member}`);
+  }
+  const kind = templateKind(template);
+  const isLeaf = kind === 'container' || kind === 'script';
+  if (!isLeaf && isObject(template.retryStrategy)) throw new Unforeseen('its template is retried as a whole');
+  if (!isLeaf && isObject(template.memoize)) throw new Unforeseen('its template is memoized as a whole');
+  checkSides(template);
+}
+
+function checkSides(template: JsonObject): void {
+  for (const side of ['inputs', 'outputs'] as const) {
+    const { artifacts } = asObject(template[side]);
+    if (Array.isArray(artifacts) && artifacts.length > 0) throw new Unforeseen(`its ${side} have artifacts`);
+  }
+  if (parametersOf(template.outputs).some(({ globalName }) => (globalName ?? '') !== ''))
+    throw new Unforeseen('an output of it has a globalName');
+}

@@ -1,0 +1,143 @@
+/** What is known where: the values that a workflow, a template and a call can refer to, as Argo's scopes give them. */
+import { asObject, isObject, type JsonObject } from '../base/json.ts';
+import type { Call, Task } from './calls.ts';
+import type { WorkflowNode } from './node.ts';
+import { fillIn, goJson, parametersOf, parameterValue, safeValue, Unforeseen, type Values } from './values.ts';
+
+/** What is known of a workflow before it has begun. */
+export interface Workflow {
+  readonly workflowName: string;
+  /** Not where the API server has still to make the name (`generateName`). */
+  readonly isNameKnown: boolean;
+  readonly namespace: string;
+  readonly spec: JsonObject;
+}
+
+/** What `{{workflow.…}}` stands for, as far as it is certain before the workflow has begun. */
+export function readGlobals({ workflowName, isNameKnown, namespace, spec }: Workflow): Values {
+  const values = new Map([['workflow.namespace', namespace]]);
+  if (isNameKnown) values.set('workflow.name', workflowName);
+  if (typeof spec.entrypoint === 'string') values.set('workflow.mainEntrypoint', spec.entrypoint);
+  for (const parameter of parametersOf(spec.arguments)) {
+    const isGiven = parameter.valueFrom === undefined || parameter.valueFrom === null;
+    const value = isGiven ? tryParameter(parameter) : undefined;
+    if (value !== undefined) values.set(`workflow.parameters.${parameter.name}`, value);
+  }
+  return values;
+}
+
+/** One that cannot be foreseen is left out: only who refers to it is concerned. */
+function tryParameter({ name, value }: JsonObject & { readonly name: string }): string | undefined {
+  try {
+    const text = parameterValue(value, name);
+    return text === undefined ? undefined : safeValue(text, name);
+  } catch (error) {
+    if (error instanceof Unforeseen) return undefined;
+    throw error;
+  }
+}
+
+/** The declared inputs with what is passed: the argument, else the default, else the value (common/util.go:ProcessArgs). */
+export function readInputs(template: JsonObject, call: JsonObject, globals: Values): JsonObject {
+  const passed = new Map(parametersOf(call.arguments).map((argument) => [argument.name, argument]));
+  const parameters = parametersOf(template.inputs).map((declared) => {
+    const argument = passed.get(declared.name);
+    const isFrom = (argument?.valueFrom ?? declared.valueFrom ?? undefined) !== undefined;
+    if (isFrom) throw new Unforeseen(`the input ${declared.name} comes from elsewhere`);
+    const value =
+      parameterValue(argument?.value, declared.name) ??
+      parameterValue(declared.default, declared.name) ??
+      parameterValue(declared.value, declared.name);
+    if (value === undefined) throw new Unforeseen(`the input ${declared.name} has no value`);
+    const filled = fillIn(value, globals);
+    if (filled.includes('{{')) throw new Unforeseen(`the value of the input ${declared.name} is not known`);
+    return { ...declared, value: safeValue(filled, `the input ${declared.name}`) };
+  });
+  return { ...asObject(template.inputs), ...(parameters.length > 0 && { parameters }) };
+}
+
+export function inputValues(inputs: unknown): readonly (readonly [string, string])[] {
+  return parametersOf(inputs).map(({ name, value }) => [`inputs.parameters.${name}`, String(value)] as const);
+}
+
+export function nodeInputs(template: JsonObject): Pick<WorkflowNode, 'inputs'> {
+  const parameters = parametersOf(template.inputs);
+  return parameters.length === 0 ? {} : { inputs: { parameters } };
+}
+
+/** A step or task with what came before filled in. A call that cannot be foreseen ends where it is made. */
+export function fillCall<T extends Call>(call: T, scope: Values): T {
+  const { hooks, ...raw } = call.raw;
+  try {
+    const filled = fillIn(raw, scope);
+    return { ...call, raw: { ...filled, ...(hooks !== undefined && { hooks }) } };
+  } catch (error) {
+    if (!(error instanceof Unforeseen)) throw error;
+    return { ...call, raw: { ...raw, when: error.message } };
+  }
+}
+
+/** What a task may refer to: the outputs of those that it depends on, directly or not. */
+export function scopeOf(task: Task, tasks: readonly Task[], scopes: Values): Values {
+  const byName = new Map(tasks.map((one) => [one.name, one]));
+  const ancestors = new Set<string>();
+  const waiting = [...task.depends];
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    if (ancestors.has(name)) continue;
+    ancestors.add(name);
+    waiting.push(...(byName.get(name)?.depends ?? []));
+  }
+  return new Map([...scopes].filter(([name]) => ancestors.has(name.split('.')[1] ?? '')));
+}
+
+/** The outputs of a steps or DAG template: parameters of its steps, by reference (getTemplateOutputsFromScope). */
+export function readOutputs(template: JsonObject, scope: Values): Values {
+  const values = new Map<string, string>();
+  for (const declared of parametersOf(template.outputs)) {
+    const { parameter, ...others } = asObject(declared.valueFrom);
+    if (Object.keys(others).length > 0) throw new Unforeseen(`the output ${declared.name} comes from elsewhere`);
+    const tag = /^\{\{\s*([^{}=]+?)\s*\}\}$/.exec(typeof parameter === 'string' ? parameter : '')?.[1];
+    const value = tag === undefined ? undefined : scope.get(tag);
+    if (value === undefined) throw new Unforeseen(`the output ${declared.name} is not known`);
+    values.set(`outputs.parameters.${declared.name}`, safeValue(value, `the output ${declared.name}`));
+  }
+  return values;
+}
+
+/** What stands for all runs of a call together (operator.go:processAggregateNodeOutputs). */
+export function addAggregates(prefix: string, all: readonly Values[], scope: Map<string, string>): void {
+  const names = new Set(all.flatMap((values) => [...values.keys()]));
+  const objects = all.map((values) => {
+    const parameters = [...values].filter(([name]) => name.startsWith(PARAMETERS));
+    return Object.fromEntries(parameters.map(([name, value]) => [name.slice(PARAMETERS.length), value]));
+  });
+  if (objects.every((object) => Object.keys(object).length > 0))
+    scope.set(`${prefix}.outputs.parameters`, goJson(objects));
+  for (const name of names) {
+    const values = all.flatMap((one) => one.get(name) ?? []);
+    // Lists and maps are embedded by some versions and quoted by others; a plain text as a result is an Error.
+    const isPlain = values.length === all.length && !values.some((value) => /^\s*[[{]/.test(value));
+    if (name.startsWith(PARAMETERS) && isPlain) scope.set(`${prefix}.${name}`, goJson(values));
+    if (name === 'outputs.result') scope.set(`${prefix}.${name}`, resultList(values));
+  }
+}
+
+const PARAMETERS = 'outputs.parameters.';
+
+function resultList(values: readonly string[]): string {
+  const isCertain = values.every((value) => /^(?:-?(?:0|[1-9]\d{0,14})|true|false)$/.test(value));
+  if (!isCertain) throw new Unforeseen('the results of its runs are none that can be put into a list for certain');
+  return `[${values.join(',')}]`;
+}
+
+/** Whether somebody reads `outputs.result` (operator.go:includeScriptOutput, generateOutputResultRegex); the root's never. */
+export function needsResult(boundary: JsonObject | undefined, callName: string): boolean {
+  if (boundary === undefined) return false;
+  const kind = isObject(boundary.dag) ? 'tasks' : 'steps';
+  const name = callName.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const text = JSON.stringify(boundary);
+  return (
+    new RegExp(`${kind}\\.${name}\\.outputs\\.result`).test(text) ||
+    new RegExp(`${kind}\\[['"]${name}['"]\\]\\.outputs.result`).test(text)
+  );
+}

@@ -1,0 +1,483 @@
+/**
+ * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
+ * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
+ */
+import { parseTemplate } from '../argo/template.ts';
+import { templateKind } from '../argo/workflow-walk.ts';
+import { isObject, type JsonObject } from '../base/json.ts';
+import type { MemoizeMode } from '../base/names.ts';
+import type { Entry, EntryLookup } from '../cache/entry.ts';
+import { rebuildOutputs } from '../cache/served-outputs.ts';
+import { judgeLookup, type ReportingStep } from '../step/judge-entry.ts';
+import { readTemplateMemoization } from '../step/memoization.ts';
+import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
+import { displayName, nodeId, type WorkflowNode } from './node.ts';
+import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
+import {
+  addAggregates,
+  fillCall,
+  inputValues,
+  needsResult,
+  nodeInputs,
+  readGlobals,
+  readInputs,
+  readOutputs,
+  scopeOf,
+  type Workflow,
+} from './scopes.ts';
+import { fillIn, hasTags, parametersOf, Unforeseen, type Values } from './values.ts';
+
+export interface WalkInput extends Workflow {
+  readonly mode: MemoizeMode;
+  /** The entry under a key of a cache in the workflow's namespace. */
+  readonly lookUp: (cache: string, key: string) => EntryLookup;
+  readonly now: Date;
+}
+
+/** One step that the walk came to. */
+export interface Leaf {
+  readonly nodeName: string;
+  readonly key?: string;
+  readonly cache?: string;
+  /** `unforeseen`: whether it is a hit is decided when Argo makes its pod. */
+  readonly outcome: 'hit' | 'runs' | 'unforeseen';
+  /** From which entry, or why not. */
+  readonly message: string;
+}
+
+export interface Walked {
+  /** Of all hits, and of what holds them; as Argo would have made them. */
+  readonly nodes: readonly WorkflowNode[];
+  /** In the order of the walk. */
+  readonly leaves: readonly Leaf[];
+  /** Whether nothing is left to run. */
+  readonly isWhole: boolean;
+}
+
+/** More than any workflow has that fits into an object. */
+const NODE_LIMIT = 5_000;
+const DEPTH_LIMIT = 60;
+
+export function walkAhead(input: WalkInput): Walked {
+  return new Walker(input).walk();
+}
+
+/** What became of one call. */
+type Outcome =
+  /** All of it is served; what it gives to others is known. */
+  | { readonly is: 'served'; readonly id: string; readonly outbound: readonly string[]; readonly values: Values }
+  /** Some of it has still to run: nothing may follow. */
+  | { readonly is: 'open'; readonly id: string | undefined };
+
+/** Where a template is called. */
+interface Place {
+  readonly nodeName: string;
+  /** The node that holds it; undefined for the root. */
+  readonly boundaryName: string | undefined;
+  /** The template of that node, as it is stored: whether a result is needed stands in it. */
+  readonly boundary: JsonObject | undefined;
+  readonly callName: string;
+  readonly templateName: string | undefined;
+  readonly depth: number;
+}
+
+class Walker {
+  readonly #input: WalkInput;
+  readonly #templates: ReadonlyMap<string, JsonObject>;
+  readonly #globals: Values;
+  readonly #nodes = new Map<string, { -readonly [Name in keyof WorkflowNode]: WorkflowNode[Name] }>();
+  readonly #leaves: Leaf[] = [];
+  readonly #time: string;
+
+  constructor(input: WalkInput) {
+    this.#input = input;
+    const { templates } = input.spec;
+    const named = (Array.isArray(templates) ? templates : []).filter(isObject);
+    this.#templates = new Map(named.map((template) => [String(template.name), template]));
+    this.#globals = readGlobals(input);
+    this.#time = `${input.now.toISOString().slice(0, 19)}Z`;
+  }
+
+  walk(): Walked {
+    const { workflowName, spec } = this.#input;
+    const place: Place = {
+      nodeName: workflowName,
+      boundaryName: undefined,
+      boundary: undefined,
+      callName: workflowName,
+      templateName: typeof spec.entrypoint === 'string' ? spec.entrypoint : undefined,
+      depth: 0,
+    };
+    const outcome = this.#call(place, { template: spec.entrypoint, arguments: spec.arguments });
+    return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole: outcome.is === 'served' };
+  }
+
+  // ---- one template
+
+  #call(place: Place, call: JsonObject): Outcome {
+    const before = this.#nodes.size;
+    try {
+      if (place.depth === 0) checkSpec(this.#input.spec);
+      return this.#callTemplate(place, call);
+    } catch (error) {
+      if (!(error instanceof Unforeseen)) throw error;
+      // What stands below a boundary that is given up would hang on nothing.
+      for (const id of [...this.#nodes.keys()].slice(before)) this.#nodes.delete(id);
+      this.#leaves.push({ nodeName: place.nodeName, outcome: 'unforeseen', message: error.message });
+      return { is: 'open', id: undefined };
+    }
+  }
+
+  #callTemplate(place: Place, call: JsonObject): Outcome {
+    if (place.depth > DEPTH_LIMIT || this.#nodes.size > NODE_LIMIT)
+      throw new Unforeseen('the workflow is too large to be foreseen');
+    checkCall(call);
+    const template = this.#resolve(call);
+    const inputs = readInputs(template, call, this.#globals);
+    const locals = new Map([...this.#globals, ['node.name', place.nodeName]]);
+    const first = fillIn({ ...template, inputs }, locals);
+    const values = new Map([...locals, ...inputValues(first.inputs)]);
+    const filled = fillIn(first as JsonObject, values);
+    checkTemplate(filled);
+    switch (templateKind(filled)) {
+      case 'container':
+      case 'script':
+        return this.#serveLeaf(place, filled);
+      case 'steps':
+        return this.#walkSteps(place, filled, template);
+      case 'dag':
+        return this.#walkDag(place, filled, template);
+      default:
+        throw new Unforeseen(`a template of kind ${templateKind(filled)} is left to its pod`);
+    }
+  }
+
+  #resolve(call: JsonObject): JsonObject {
+    if (isObject(call.inline)) return call.inline;
+    if (isObject(call.templateRef)) throw new Unforeseen('it calls a template of another object');
+    const template = this.#templates.get(String(call.template));
+    if (template === undefined) throw new Unforeseen('the template that it calls is not there');
+    return template;
+  }
+
+  // ---- leaves
+
+  #serveLeaf(place: Place, template: JsonObject): Outcome {
+    const reading = parseTemplate(JSON.stringify(template));
+    if (reading.state !== 'inline') throw new Unforeseen('its template cannot be read');
+    const asked = readTemplateMemoization(reading.template, this.#input.mode);
+    if (!asked.ok) return this.#runs(place, `${asked.reason}: ${asked.message}`);
+    const { memoization } = asked;
+    const step = { template: reading, needsResult: needsResult(place.boundary, place.callName), hasMain: true };
+    const judged = judgeLookup(
+      step,
+      memoization,
+      this.#input.lookUp(memoization.cache, memoization.key),
+      this.#input.now,
+    );
+    const { key, cache } = memoization;
+    if (!judged.fresh) {
+      return this.#runs(place, `${judged.reason}: ${judged.message}`, { key, cache });
+    }
+    return this.#addLeaf(place, template, judged.entry, judged.message, { key, cache, step });
+  }
+
+  /** A step that is decided about when what comes before it has run. */
+  #follows(nodeName: string, open: string): void {
+    this.#leaves.push({
+      nodeName,
+      outcome: 'unforeseen',
+      message: `it follows ${open}, which is not certain to be a hit`,
+    });
+  }
+
+  #runs({ nodeName }: Place, message: string, asked: { readonly key?: string; readonly cache?: string } = {}): Outcome {
+    this.#leaves.push({ nodeName, ...asked, outcome: 'runs', message });
+    return { is: 'open', id: undefined };
+  }
+
+  #addLeaf(
+    place: Place,
+    template: JsonObject,
+    entry: Entry,
+    message: string,
+    { key, cache, step }: { key: string; cache: string; step: ReportingStep },
+  ): Outcome {
+    if (step.template.state !== 'inline') throw new Unforeseen('its template cannot be read');
+    const rebuilt = rebuildOutputs(step, step.template, entry);
+    if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
+    if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
+    const id = this.#add(place, {
+      type: 'Pod',
+      phase: 'Succeeded',
+      message: `served at submission: ${message}`,
+      ...nodeInputs(template),
+      outputs: rebuilt.outputs,
+      progress: '1/1',
+      memoizationStatus: { hit: true, key, cacheName: cache },
+      taskResultSynced: true,
+    });
+    this.#leaves.push({ nodeName: place.nodeName, key, cache, outcome: 'hit', message });
+    const { parameters = [], result } = rebuilt.outputs;
+    const values = new Map<string, string>([['outputs.exitCode', '0']]);
+    for (const { name, value } of parameters ?? [])
+      if (value !== undefined) values.set(`outputs.parameters.${name}`, value);
+    if (typeof result === 'string') values.set('outputs.result', result);
+    return { is: 'served', id, outbound: [id], values };
+  }
+
+  // ---- steps
+
+  #walkSteps(place: Place, template: JsonObject, stored: JsonObject): Outcome {
+    const scope = new Map<string, string>();
+    const groups: { readonly id: string; readonly name: string; readonly outcomes: readonly Outcome[] }[] = [];
+    const before = this.#nodes.size;
+    let open: string | undefined;
+    for (const [index, calls] of readGroups(template).entries()) {
+      const name = `${place.nodeName}[${index}]`;
+      if (open !== undefined) for (const call of calls) this.#follows(`${name}.${call.name}`, open);
+      if (open !== undefined) continue;
+      const runs = calls.map((call) => this.#callAll(place, name, fillCall(call, scope), stored, 'steps', scope));
+      open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
+      groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
+    }
+    if (open !== undefined) return { is: 'open', id: undefined };
+    const values = readOutputs(template, scope);
+    const isRoot = place.boundaryName === undefined;
+    const id = this.#id(place.nodeName);
+    const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
+    // The controller makes the root and its groups itself, in its first look.
+    if (!isRoot) this.#addSteps(place, template, { groups, values, outbound, count: this.#nodes.size - before });
+    return { is: 'served', id, outbound, values };
+  }
+
+  #addSteps(
+    place: Place,
+    template: JsonObject,
+    {
+      groups,
+      values,
+      outbound,
+      count,
+    }: { groups: readonly Group[]; values: Values; outbound: readonly string[]; count: number },
+  ): void {
+    const [first] = groups;
+    this.#add(place, {
+      type: 'Steps',
+      ...this.#whole(template, values, count),
+      children: first ? [first.id] : [],
+      outboundNodes: outbound,
+    });
+    for (const [index, { name, outcomes }] of groups.entries()) {
+      const groupPlace = { ...place, nodeName: name, boundaryName: place.nodeName, templateName: undefined };
+      this.#add(groupPlace, {
+        type: 'StepGroup',
+        phase: 'Succeeded',
+        progress: `${outcomes.length}/${outcomes.length}`,
+        children: outcomes.flatMap(({ id }) => id ?? []),
+      });
+      const next = groups[index + 1];
+      if (next !== undefined) for (const id of outboundOf(outcomes)) this.#link(id, next.id);
+    }
+  }
+
+  /** The members of a boundary of which nothing is left to run. */
+  #whole(
+    template: JsonObject,
+    values: Values,
+    count: number,
+  ): Pick<WorkflowNode, 'phase' | 'progress' | 'inputs' | 'outputs'> {
+    const parameters = parametersOf(template.outputs).map((declared) => ({
+      ...declared,
+      value: values.get(`outputs.parameters.${declared.name}`),
+    }));
+    return {
+      phase: 'Succeeded',
+      progress: `${count}/${count}`,
+      ...nodeInputs(template),
+      ...(parameters.length > 0 && { outputs: { parameters } }),
+    };
+  }
+
+  // ---- DAG
+
+  #walkDag(place: Place, template: JsonObject, stored: JsonObject): Outcome {
+    const before = this.#nodes.size;
+    const tasks = readTasks(template);
+    const { done, roots, scope } = this.#walkTasks(place, tasks, stored);
+    if (tasks.some(({ name }) => done.get(name)?.is !== 'served')) return this.#leaveOpen(place, template, roots);
+    const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
+    const values = readOutputs(template, scope);
+    const whole = this.#whole(template, values, this.#nodes.size - before);
+    if (place.boundaryName === undefined) this.#leaveOpen(place, template, roots);
+    else this.#add(place, { type: 'DAG', ...whole, children: roots, outboundNodes: outbound });
+    return { is: 'served', id: this.#id(place.nodeName), outbound, values };
+  }
+
+  /** The tasks of which all that they depend on is served, in their order. */
+  #walkTasks(place: Place, tasks: readonly Task[], stored: JsonObject): WalkedTasks {
+    const done = new Map<string, Outcome>();
+    const scope = new Map<string, string>();
+    const roots: string[] = [];
+    for (const task of tasks) {
+      const parents = task.depends.flatMap((name) => done.get(name) ?? []);
+      const open = task.depends.find((name) => done.get(name)?.is !== 'served');
+      if (open !== undefined) {
+        this.#follows(`${place.nodeName}.${task.name}`, open);
+        continue;
+      }
+      const outcome = this.#callTask(place, fillCall(task, scopeOf(task, tasks, scope)), stored, scope);
+      done.set(task.name, outcome);
+      const { id } = outcome;
+      if (id === undefined) continue;
+      if (parents.length === 0) roots.push(id);
+      for (const parent of outboundOf(parents)) this.#link(parent, id);
+    }
+    return { done, roots, scope };
+  }
+
+  /** A DAG in which something has still to run: its node leads to what is there. Without that the search would miss it. */
+  #leaveOpen(place: Place, template: JsonObject, children: readonly string[]): Outcome {
+    if (children.length === 0) return { is: 'open', id: undefined };
+    const id = this.#add(place, { type: 'DAG', phase: 'Running', progress: '0/0', ...nodeInputs(template), children });
+    return { is: 'open', id };
+  }
+
+  #callTask(place: Place, task: Task, stored: JsonObject, scopes: Map<string, string>): Outcome {
+    const { outcomes, isFan } = this.#callAll(place, place.nodeName, task, stored, 'tasks', scopes);
+    const [only] = outcomes;
+    if (!isFan) return only ?? { is: 'open', id: undefined };
+    const ids = outcomes.flatMap(({ id }) => id ?? []);
+    if (ids.length === 0) return { is: 'open', id: undefined };
+    const isServed = outcomes.every((outcome) => outcome.is === 'served');
+    const group: Place = {
+      ...this.#placeOf(place, place.nodeName, task, stored),
+      nodeName: `${place.nodeName}.${task.name}`,
+    };
+    const id = this.#add(group, {
+      type: 'TaskGroup',
+      phase: isServed ? 'Succeeded' : 'Running',
+      progress: isServed ? `${ids.length}/${ids.length}` : '0/0',
+      children: ids,
+    });
+    return isServed ? { is: 'served', id, outbound: outboundOf(outcomes), values: new Map() } : { is: 'open', id };
+  }
+
+  // ---- calls
+
+  /** Every run of one call: one, or one for each item. What it gives goes into the scope. */
+  #callAll(
+    place: Place,
+    prefix: string,
+    call: Call,
+    stored: JsonObject,
+    kind: 'steps' | 'tasks',
+    scope: Map<string, string>,
+  ): Runs {
+    const own = this.#placeOf(place, prefix, call, stored);
+    let items: ReturnType<typeof readItems>;
+    try {
+      items = readItems(call);
+    } catch (error) {
+      if (!(error instanceof Unforeseen)) throw error;
+      this.#leaves.push({ nodeName: own.nodeName, outcome: 'unforeseen', message: error.message });
+      return { outcomes: [{ is: 'open', id: undefined }], isFan: false };
+    }
+    if (items === undefined) {
+      const outcome = this.#call(own, call.raw);
+      if (outcome.is === 'served')
+        for (const [name, value] of outcome.values) scope.set(`${kind}.${call.name}.${name}`, value);
+      return { outcomes: [outcome], isFan: false };
+    }
+    const { withItems: _, withParam: __, withSequence: ___, ...raw } = call.raw;
+    const outcomes = items.map(({ suffix, values }) => {
+      return this.#call({ ...own, nodeName: own.nodeName + suffix }, this.#fillItem(raw, values));
+    });
+    const all = outcomes.flatMap((outcome) => (outcome.is === 'served' ? [outcome.values] : []));
+    if (all.length === outcomes.length) addAggregates(`${kind}.${call.name}`, all, scope);
+    return { outcomes, isFan: true };
+  }
+
+  #fillItem(raw: JsonObject, values: Values): JsonObject {
+    try {
+      return fillIn(raw, values);
+    } catch (error) {
+      if (error instanceof Unforeseen) return { ...raw, when: error.message };
+      throw error;
+    }
+  }
+
+  #placeOf(place: Place, prefix: string, call: Call, stored: JsonObject): Place {
+    return {
+      nodeName: `${prefix}.${call.name}`,
+      boundaryName: place.nodeName,
+      boundary: stored,
+      callName: call.name,
+      templateName: typeof call.raw.template === 'string' ? call.raw.template : undefined,
+      depth: place.depth + 1,
+    };
+  }
+
+  // ---- nodes
+
+  #id(nodeName: string): string {
+    return nodeId(this.#input.workflowName, nodeName);
+  }
+
+  #add({ nodeName, boundaryName, templateName }: Place, members: Omit<WorkflowNode, Common>): string {
+    const id = this.#id(nodeName);
+    if (this.#nodes.has(id)) throw new Unforeseen('two of its nodes have one id');
+    this.#nodes.set(id, {
+      id,
+      name: nodeName,
+      displayName: boundaryName === undefined ? nodeName : displayName(nodeName, boundaryName),
+      ...(templateName !== undefined && { templateName }),
+      templateScope: `local/${this.#input.workflowName}`,
+      ...(boundaryName !== undefined && { boundaryID: this.#id(boundaryName) }),
+      startedAt: this.#time,
+      finishedAt: members.phase === 'Succeeded' ? this.#time : null,
+      ...members,
+    });
+    return id;
+  }
+
+  #link(parent: string, child: string): void {
+    const node = this.#nodes.get(parent);
+    if (node === undefined) return;
+    const children = node.children ?? [];
+    if (!children.includes(child)) node.children = [...children, child];
+  }
+}
+
+type Common =
+  | 'id'
+  | 'name'
+  | 'displayName'
+  | 'templateName'
+  | 'templateScope'
+  | 'boundaryID'
+  | 'startedAt'
+  | 'finishedAt';
+
+interface WalkedTasks {
+  readonly done: ReadonlyMap<string, Outcome>;
+  /** The nodes that hang on the DAG's own. */
+  readonly roots: readonly string[];
+  readonly scope: Values;
+}
+
+interface Runs {
+  readonly outcomes: readonly Outcome[];
+  /** Whether the call has items: then Argo puts a group around its runs. */
+  readonly isFan: boolean;
+}
+
+interface Group {
+  readonly id: string;
+  readonly name: string;
+  readonly outcomes: readonly Outcome[];
+}
+
+function outboundOf(outcomes: readonly Outcome[]): readonly string[] {
+  return outcomes.flatMap((outcome) => (outcome.is === 'served' ? outcome.outbound : []));
+}

@@ -1,0 +1,138 @@
+/**
+ * Holds look-ahead against Argo's own controller: generated workflows, run by the controller's code with and without the nodes
+ * that look-ahead would give them, must end alike. `node test/oracle/look-ahead.ts ORACLE [CASES] [SEED]`, ORACLE being what
+ * `cluster/build.sh look-ahead-oracle` prints. A case that differs is printed with its number; the exit code is then 1.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JsonObject } from '../../src/base/json.ts';
+import { walkAhead } from '../../src/look-ahead/walk.ts';
+import { findBrokenRule } from '../support/node-invariants.ts';
+import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
+import { createRandom } from '../support/random.ts';
+
+interface Node {
+  name: string;
+  type: string;
+  phase: string;
+  message?: string;
+  children: string[];
+  outbound: string[];
+  outputs: string[];
+}
+
+interface Answer {
+  readonly phase: string;
+  readonly message: string;
+  readonly pods: number;
+  readonly nodes: readonly Node[];
+  readonly error?: string;
+}
+
+const BATCH = 100;
+const [oracle, cases = '1000', seed = '1'] = process.argv.slice(2);
+if (oracle === undefined) throw new Error('the path of the oracle is missing');
+const counts = { alike: 0, 'ended before its first look': 0, different: 0, pods: 0, podsAhead: 0 };
+for (let first = 0; first < Number(cases); first += BATCH) {
+  runBatch(first, Math.min(BATCH, Number(cases) - first));
+  console.log(`${first + BATCH} cases: ${JSON.stringify(counts)}`);
+}
+process.exit(counts.different === 0 ? 0 : 1);
+
+function runBatch(first: number, size: number): void {
+  const made = Array.from({ length: size }, (_, index) => makeCase(first + index));
+  const answers = askOracle(made.flatMap(({ plain, ahead }) => [plain, ahead]));
+  for (const [index, { problem }] of made.entries()) {
+    const [plain, ahead] = answers.slice(2 * index, 2 * index + 2);
+    const difference = plain === undefined || ahead === undefined ? 'no answer' : (problem ?? compare(plain, ahead));
+    if (difference === undefined) continue;
+    counts.different += 1;
+    console.error(`case ${first + index} of seed ${seed}: ${difference}`);
+  }
+}
+
+function makeCase(number: number): { plain: object; ahead: object; problem: string | undefined } {
+  const { workflow, fill, salt } = oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number));
+  const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
+  const { nodes } = walkAhead({
+    workflowName: metadata.name,
+    isNameKnown: true,
+    namespace: 'default',
+    spec,
+    mode: 'managed',
+    lookUp: cacheOf(fill, salt),
+    now: new Date(),
+  });
+  const status =
+    nodes.length > 0 ? { status: { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) } } : {};
+  const broken = findBrokenRule(metadata.name, nodes);
+  return {
+    plain: { workflow, seed: number },
+    ahead: { workflow: { ...workflow, ...status }, seed: number + 1 },
+    problem: broken,
+  };
+}
+
+function askOracle(lines: readonly object[]): readonly Answer[] {
+  const folder = mkdtempSync(join(tmpdir(), 'stepmemo-oracle-'));
+  const [input, output] = [join(folder, 'in'), join(folder, 'out')];
+  try {
+    writeFileSync(input, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    execFileSync(oracle ?? '', ['-test.run', 'TestStepmemoOracle', '-test.timeout', '10m'], {
+      env: { ...process.env, STEPMEMO_ORACLE_IN: input, STEPMEMO_ORACLE_OUT: output },
+      stdio: 'ignore',
+    });
+    const text = readFileSync(output, 'utf8').trim();
+    return text.split('\n').map((line) => JSON.parse(line) as Answer);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What differs, apart from what a hit is known to change; undefined where nothing does. */
+function compare(plain: Answer, ahead: Answer): string | undefined {
+  counts.pods += plain.pods;
+  counts.podsAhead += ahead.pods;
+  const ends = [plain, ahead].map(({ phase, message, error }) => `${phase} ${message} ${error ?? ''}`);
+  // An invalid workflow ends before anything runs; it keeps the nodes that it came with.
+  if (plain.nodes.length === 0 && ends[0] === ends[1]) {
+    counts['ended before its first look'] += 1;
+    return undefined;
+  }
+  if (plain.phase !== ahead.phase) return `${ends[0]} became ${ends[1]}`;
+  const [before, after] = [plain, ahead].map(withoutRetries);
+  const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
+  for (const name of names) {
+    const [one, other] = [before?.get(name), after?.get(name)].map((node) => JSON.stringify(node));
+    if (one !== other) return `${name}: ${one} became ${other}`;
+  }
+  counts.alike += 1;
+  return undefined;
+}
+
+/** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */
+function withoutRetries({ nodes }: Answer): Map<string, Node> {
+  const byName = new Map(nodes.map(({ message: _, ...node }) => [node.name, node as Node]));
+  for (const node of [...byName.values()].filter(({ type }) => type === 'Retry')) {
+    const attempts = node.children.filter((child) => child.startsWith(`${node.name}(`));
+    const last = byName.get(attempts.at(-1) ?? '');
+    if (last === undefined) continue;
+    const behind = attempts.flatMap((name) => byName.get(name)?.children ?? []);
+    node.type = 'Pod';
+    if (node.outputs.length === 0) node.outputs = last.outputs;
+    node.children = unique([...node.children.filter((child) => !attempts.includes(child)), ...behind]);
+    for (const name of attempts) byName.delete(name);
+    const rename = (name: string) => (attempts.includes(name) ? node.name : name);
+    for (const other of byName.values()) {
+      other.outbound = unique(other.outbound.map(rename));
+      other.children = unique(other.children.map(rename));
+    }
+  }
+  return new Map([...byName].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)].sort();
+}

@@ -1,0 +1,239 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../../src/base/json.ts';
+import type { EntryLookup } from '../../../src/cache/entry.ts';
+import { type Walked, walkAhead } from '../../../src/look-ahead/walk.ts';
+import { findBrokenRule } from '../../support/node-invariants.ts';
+import { cacheOf, oracleWorkflow } from '../../support/oracle-workflows.ts';
+import { createRandom } from '../../support/random.ts';
+
+const NOW = new Date('2026-01-01T01:00:00Z');
+const CREATED = '2026-01-01T00:00:00Z';
+
+/** A leaf that passes its input on, memoized under it. */
+const WORK = {
+  name: 'work',
+  inputs: { parameters: [{ name: 'x' }] },
+  metadata: { annotations: { 'stepmemo.io/key': '{{inputs.parameters.x}}', 'stepmemo.io/cache': 'work' } },
+  outputs: { parameters: [{ name: 'o', valueFrom: { path: '/tmp/o' } }] },
+  container: { image: 'busybox' },
+};
+
+const call = (name: string, x: string, more: object = {}) => ({
+  name,
+  template: 'work',
+  arguments: { parameters: [{ name: 'x', value: x }] },
+  ...more,
+});
+const out = (kind: string, name: string) => `{{${kind}.${name}.outputs.parameters.o}}`;
+
+/** Entries under these keys, each with the output given. */
+function entries(values: Record<string, string>): (cache: string, key: string) => EntryLookup {
+  return (_, key) => {
+    const value = values[key];
+    if (value === undefined) return { found: 'nothing' };
+    const outputs = { parameters: [{ name: 'o', value }], exitCode: '0' };
+    return { found: 'entry', entry: { nodeID: 'n', outputs, creationTimestamp: CREATED, lastHitTimestamp: CREATED } };
+  };
+}
+
+function walk(main: JsonObject, values: Record<string, string>, spec: JsonObject = {}, isNameKnown = true): Walked {
+  return walkAhead({
+    workflowName: 'wf',
+    isNameKnown,
+    namespace: 'default',
+    spec: { entrypoint: 'main', templates: [{ name: 'main', ...main }, WORK], ...spec },
+    mode: 'managed',
+    lookUp: entries(values),
+    now: NOW,
+  });
+}
+
+const found = ({ leaves }: Walked) => leaves.map(({ nodeName, outcome, key }) => [nodeName, outcome, key]);
+
+describe('what is foreseen', () => {
+  it('is a chain of steps, by the outputs of the entries', () => {
+    const steps = [[call('a', 'one')], [call('b', out('steps', 'a'))], [call('c', out('steps', 'b'))]];
+    const walked = walk({ steps }, { one: 'two', two: 'three', three: '' });
+    expect(found(walked)).toEqual([
+      ['wf[0].a', 'hit', 'one'],
+      ['wf[1].b', 'hit', 'two'],
+      ['wf[2].c', 'hit', 'three'],
+    ]);
+    expect(walked.isWhole).toBe(true);
+  });
+
+  it('ends at the first step of a chain that has to run', () => {
+    const steps = [[call('a', 'one')], [call('b', out('steps', 'a'))], [call('c', out('steps', 'b'))]];
+    const walked = walk({ steps }, { one: 'two' });
+    expect(found(walked)).toEqual([
+      ['wf[0].a', 'hit', 'one'],
+      ['wf[1].b', 'runs', 'two'],
+      ['wf[2].c', 'unforeseen', undefined],
+    ]);
+    expect(walked.leaves[2]?.message).toBe('it follows b, which is not certain to be a hit');
+    expect(walked.isWhole).toBe(false);
+  });
+
+  it('goes on in the other branches of a DAG', () => {
+    const tasks = [
+      call('d', out('tasks', 'b'), { dependencies: ['b', 'c'] }),
+      call('a', 'one'),
+      call('b', 'two', { depends: 'a' }),
+      call('c', out('tasks', 'a'), { depends: 'a.Succeeded' }),
+    ];
+    const walked = walk({ dag: { tasks } }, { one: 'x', x: 'y' });
+    expect(found(walked)).toEqual([
+      ['wf.a', 'hit', 'one'],
+      ['wf.b', 'runs', 'two'],
+      ['wf.c', 'hit', 'x'],
+      ['wf.d', 'unforeseen', undefined],
+    ]);
+  });
+
+  it('is each run of a fan-out, and the list of their outputs', () => {
+    const tasks = [
+      call('fan', '{{item}}', { withItems: ['p', 'q'] }),
+      call('all', out('tasks', 'fan'), { depends: 'fan' }),
+    ];
+    const walked = walk({ dag: { tasks } }, { p: '1', q: '2', '["1","2"]': '' });
+    expect(found(walked)).toEqual([
+      ['wf.fan(0:p)', 'hit', 'p'],
+      ['wf.fan(1:q)', 'hit', 'q'],
+      ['wf.all', 'hit', '["1","2"]'],
+    ]);
+  });
+
+  it('is a leaf as the entrypoint', () => {
+    const spec = { entrypoint: 'work', arguments: { parameters: [{ name: 'x', value: 'one' }] } };
+    const walked = walk({}, { one: 'two' }, spec);
+    expect(found(walked)).toEqual([['wf', 'hit', 'one']]);
+    expect(walked.nodes).toEqual([
+      {
+        id: 'wf',
+        name: 'wf',
+        displayName: 'wf',
+        type: 'Pod',
+        phase: 'Succeeded',
+        templateName: 'work',
+        templateScope: 'local/wf',
+        message: 'served at submission: key "one" in cache work: made by node "n", 3600 s old',
+        startedAt: '2026-01-01T01:00:00Z',
+        finishedAt: '2026-01-01T01:00:00Z',
+        progress: '1/1',
+        inputs: { parameters: [{ name: 'x', value: 'one' }] },
+        outputs: {
+          parameters: [{ name: 'o', value: 'two', valueFrom: { path: '/tmp/o' } }],
+          exitCode: '0',
+        },
+        memoizationStatus: { hit: true, key: 'one', cacheName: 'work' },
+        taskResultSynced: true,
+      },
+    ]);
+  });
+});
+
+describe('what is left to the pod', () => {
+  const values = { one: 'two', 'wf-z': '' };
+  it.each<[string, JsonObject, JsonObject, string]>([
+    ['a condition', { steps: [[call('a', 'one', { when: 'true' })]] }, {}, 'it has when'],
+    ['a hook', { steps: [[call('a', 'one', { hooks: { running: { template: 'work' } } })]] }, {}, 'it has hooks'],
+    ['an expression', { steps: [[call('a', "{{='one'}}")]] }, {}, 'an expression ({{=…}}) stands there'],
+    [
+      'a value that nobody gives',
+      { steps: [[call('a', '{{workflow.parameters.no}}')]] },
+      {},
+      'the value of the input x is not known',
+    ],
+    [
+      'a status that Argo makes',
+      { steps: [[call('a', '{{workflow.uid}}')]] },
+      {},
+      'the value of the input x is not known',
+    ],
+    [
+      'a template of another object',
+      { steps: [[{ name: 'a', templateRef: { name: 't', template: 'x' } }]] },
+      {},
+      'it calls a template of another object',
+    ],
+    [
+      'a template that is not there',
+      { steps: [[{ name: 'a', template: 'no' }]] },
+      {},
+      'the template that it calls is not there',
+    ],
+    [
+      'a circle of templates',
+      { steps: [[{ name: 'a', template: 'main' }]] },
+      {},
+      'the workflow is too large to be foreseen',
+    ],
+    [
+      'templateDefaults',
+      { steps: [[call('a', 'one')]] },
+      { templateDefaults: {} },
+      'the workflow has templateDefaults',
+    ],
+    ['suspend', { steps: [[call('a', 'one')]] }, { suspend: true }, 'the workflow has suspend'],
+    [
+      'a hook of the workflow',
+      { steps: [[call('a', 'one')]] },
+      { hooks: { running: {} } },
+      'the workflow has the hook running',
+    ],
+    [
+      'ten to the sixth items',
+      { steps: [[call('a', '{{item}}', { withSequence: { count: '1000000' } })]] },
+      {},
+      'it has more than 1000 items',
+    ],
+  ])('%s', (_, main, spec, message) => {
+    const walked = walk(main, values, spec);
+    expect(walked.nodes).toEqual([]);
+    expect(walked.leaves.at(-1)).toMatchObject({ outcome: 'unforeseen', message });
+  });
+
+  it('the name of a workflow that the API server has still to make', () => {
+    const main = { steps: [[call('a', '{{workflow.name}}-z')]] };
+    expect(found(walk(main, values))).toEqual([['wf[0].a', 'hit', 'wf-z']]);
+    expect(found(walk(main, values, {}, false))).toEqual([['wf[0].a', 'unforeseen', undefined]]);
+  });
+
+  it('a step whose template says that it is not memoized', () => {
+    const plain = { name: 'plain', container: { image: 'busybox' } };
+    const main = { name: 'main', steps: [[{ name: 'a', template: 'plain' }]] };
+    const walked = walk({}, {}, { templates: [main, plain] });
+    expect(walked.leaves).toEqual([
+      { nodeName: 'wf[0].a', outcome: 'runs', message: 'not-memoized: neither memoize nor the annotations of one' },
+    ]);
+  });
+});
+
+describe('the nodes', () => {
+  it('hang together for any workflow', () => {
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        const { workflow, fill, salt } = oracleWorkflow(createRandom(seed));
+        const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
+        const input = { workflowName: metadata.name, isNameKnown: true, namespace: 'default', spec } as const;
+        const walked = walkAhead({ ...input, mode: 'managed', lookUp: cacheOf(fill, salt), now: NOW });
+        expect(findBrokenRule(metadata.name, walked.nodes)).toBeUndefined();
+        const served = walked.nodes.filter(({ type }) => type === 'Pod').length;
+        expect(served).toBeLessThanOrEqual(walked.leaves.filter(({ outcome }) => outcome === 'hit').length);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('are none where no JSON is a spec', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.jsonValue(), (spec, templates) => {
+        const input = { workflowName: 'wf', isNameKnown: true, namespace: 'default' } as const;
+        const strange = { ...spec, entrypoint: 'a', templates: [{ name: 'a', steps: templates }] } as JsonObject;
+        const walked = walkAhead({ ...input, spec: strange, mode: 'managed', lookUp: entries({}), now: NOW });
+        expect(walked.nodes).toEqual([]);
+      }),
+    );
+  });
+});
