@@ -7,6 +7,7 @@ import type { KubeCommandDeps } from './cli/cluster/kube-command.ts';
 import { type DecideOptions, runDecide } from './cli/commands/decide.ts';
 import { addLintCommand } from './cli/commands/lint.ts';
 import { runMigrateCluster } from './cli/commands/migrate.ts';
+import { type PlanOptions, runPlan } from './cli/commands/plan.ts';
 import { runRelease } from './cli/commands/release.ts';
 import { runUninstall } from './cli/commands/uninstall.ts';
 import { runMigrateFiles } from './cli/files/migrate-files.ts';
@@ -75,6 +76,23 @@ program
   });
 
 addLintCommand(program, exitWithErrors);
+
+program
+  .command('plan')
+  .description('print which steps would be hits if these Workflows were submitted now, and why the others would not')
+  .argument('<file...>', 'manifests of Workflows, CronWorkflows or templates with an entrypoint; - is standard input')
+  .option('--configmaps <file>', 'the caches: a List, or several documents')
+  .option('-n, --namespace <name>', 'ask the cluster for the caches of this namespace, and for its mode')
+  .option('--now <time>', 'plan as of this time (RFC 3339)')
+  .addOption(new Option('--mode <mode>', 'mode of the namespace (managed, or what it says)').choices(MEMOIZE_MODES))
+  .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (files: string[], options: Omit<PlanOptions, 'files'> & { kubeconfig?: string }) => {
+    if (options.configmaps !== undefined && options.namespace !== undefined)
+      exitWithErrors(['plan: say either --configmaps or -n']);
+    const connect = async () => (await onCluster(options)).kube;
+    process.exitCode = await runPlan({ ...options, files }, { out: processOutput, connect });
+  });
 
 interface MigrateFlags {
   readonly cluster: boolean;

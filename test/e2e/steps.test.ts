@@ -1,6 +1,9 @@
 import { beforeAll, describe, expect, inject, it } from 'vitest';
 import type { Outputs } from '../../src/argo/outputs.ts';
+import { runPlan } from '../../src/cli/commands/plan.ts';
+import type { Leaf } from '../../src/look-ahead/walk.ts';
 import {
+  admin,
   type EndedWorkflow,
   givenNamespace,
   isArgoOlderThan,
@@ -49,11 +52,14 @@ const CASES: readonly Case[] = [
   { file: 'security-context', cache: 'security-cache', keys: ['restricted', 'root'] },
 ];
 
+/** What `stepmemo plan` said right before the second run. */
+type PlannedStep = Pick<Leaf, 'outcome' | 'key'>;
+
 interface Run {
   readonly workflow: EndedWorkflow;
   readonly steps: readonly Step[];
 }
-const runs = new Map<string, { first: Run; second: Run }>();
+const runs = new Map<string, { first: Run; planned: readonly PlannedStep[]; second: Run }>();
 
 describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
   beforeAll(async () => {
@@ -85,6 +91,15 @@ describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
       );
     });
 
+    it('is served as the plan said', () => {
+      const { planned, second } = runOf(file);
+      const served = second.steps.map(({ key }) => key);
+      const foreseen = planned.filter(({ outcome }) => outcome === 'hit').map(({ key }) => key);
+      // A plan says less than happens (artifacts, references), and never more.
+      expect(served).toEqual(expect.arrayContaining(foreseen));
+      expect(planned.filter(({ outcome, key }) => outcome === 'runs' && served.includes(key ?? ''))).toEqual([]);
+    });
+
     it('ends with equal outputs', () => {
       const { first, second } = runOf(file);
       for (const step of second.steps) {
@@ -103,16 +118,32 @@ describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
       expect(inputsOf(consumer(second))).toEqual(inputsOf(consumer(first)));
     });
   });
+
+  it('is foreseen wherever nothing but parameters is passed', () => {
+    const isForeseen = ({ file }: Case) => runOf(file).planned.some(({ outcome }) => outcome === 'hit');
+    const files = CASES.filter(isForeseen).map(({ file }) => file);
+    expect(files).toEqual(expect.arrayContaining(['container', 'root', 'script', 'retry', 'inline', 'annotations']));
+  });
 });
 
 async function runTwice(namespace: string, { file, cache, keys }: Case): Promise<void> {
   const first = await runOnce(namespace, file);
   // Whatever goes wrong with one kind is told by that kind's tests, not by all.
   if (first.workflow.phase === 'Succeeded') await untilEntries(namespace, cache, keys.length).catch(console.error);
-  runs.set(file, { first, second: await runOnce(namespace, file) });
+  const planned = await planOf(namespace, file);
+  runs.set(file, { first, planned, second: await runOnce(namespace, file) });
 }
 
-function runOf(file: string): { first: Run; second: Run } {
+async function planOf(namespace: string, file: string): Promise<readonly PlannedStep[]> {
+  const lines: string[] = [];
+  const out = { print: (text: string) => lines.push(text), printError: console.error };
+  const path = new URL(`workflows/${file}.yaml`, import.meta.url).pathname;
+  await runPlan({ files: [path], namespace, output: 'json' }, { out, connect: admin });
+  const plans = [JSON.parse(lines.join('\n'))].flat() as { object: string; steps: PlannedStep[] }[];
+  return plans.filter(({ object }) => object.startsWith('Workflow ')).flatMap(({ steps }) => steps);
+}
+
+function runOf(file: string): { first: Run; planned: readonly PlannedStep[]; second: Run } {
   const found = runs.get(file);
   if (found === undefined) throw new Error(`${file} did not run`);
   return found;

@@ -1,10 +1,8 @@
 import { describeReviewError, reviewSchema } from '../../admission/review.ts';
 import { isWorkflowObject, WORKFLOW_KINDS } from '../../argo/workflow-walk.ts';
-import { asObject, type JsonObject } from '../../base/json.ts';
+import type { JsonObject } from '../../base/json.ts';
 import type { MemoizeMode } from '../../base/names.ts';
 import { quote } from '../../base/text.ts';
-import { createCacheIndex } from '../../cache/cache-index.ts';
-import { CACHE_LABEL_TEXT, isCache } from '../../cache/cache-label.ts';
 import { type Config, decisionSettings } from '../../config/config.ts';
 import type { KubeObject } from '../../kube/types.ts';
 import { judgePod } from '../../step/decide-pod.ts';
@@ -12,8 +10,15 @@ import type { Verdict } from '../../step/decision.ts';
 import type { KnownCluster, NamespaceSettings } from '../../step/known-cluster.ts';
 import { judgeWorkflow } from '../../workflow/mutate-workflow.ts';
 import { applyPatch } from '../apply-patch.ts';
-import { type ManifestDocument, readManifest } from '../files/read-manifests.ts';
-import { createLocator, createSources, nameOfSource, type Sources } from '../files/source.ts';
+import {
+  indexCaches,
+  inNamespace,
+  readCaches,
+  readDocuments,
+  readTime,
+  UnreadableInput,
+} from '../files/read-objects.ts';
+import { createSources, nameOfSource, type Sources } from '../files/source.ts';
 import type { CommandOutput } from '../output.ts';
 
 export interface DecideOptions {
@@ -38,9 +43,6 @@ interface Subject {
   readonly creator: string;
   readonly warnings: readonly string[];
 }
-
-/** What keeps some of the input from being read; its message names file and field. */
-class UnreadableInput extends Error {}
 
 const EXIT_UNREADABLE = 2;
 
@@ -118,26 +120,7 @@ function judge(subject: Subject, cluster: KnownCluster, config: Config, now: Dat
   return judgeWorkflow({ object, oldObject, operation, namespace: offlineNamespace(mode) });
 }
 
-function readTime(text: string | undefined): Date {
-  const now = text === undefined ? new Date() : new Date(text);
-  if (Number.isNaN(now.getTime()))
-    throw new UnreadableInput(`--now: "${text}" is no time; write RFC 3339, say 2026-01-31T12:00:00Z`);
-  return now;
-}
-
 const KINDS: readonly string[] = ['Pod', ...WORKFLOW_KINDS];
-
-/** The documents of a file, as kubectl reads them. */
-async function readDocuments(file: string, sources: Sources): Promise<readonly ManifestDocument[]> {
-  const source = await sources.read(file);
-  if (!source.ok) throw new UnreadableInput(source.message);
-  const { documents, problems } = readManifest(source.text);
-  const locate = createLocator(source.text);
-  const [problem] = problems;
-  if (problem === undefined) return documents;
-  const { line, column } = locate(problem.offset);
-  throw new UnreadableInput(`${nameOfSource(file)}:${line}:${column}: ${problem.message}`);
-}
 
 async function readSubjects(file: string, config: Config, sources: Sources): Promise<readonly Subject[]> {
   const documents = await readDocuments(file, sources);
@@ -188,26 +171,6 @@ function readReview(file: string, content: object): Omit<Subject, 'label' | 'war
   };
 }
 
-/** ConfigMaps, alone, in lists, or held by recorded reviews. */
-async function readCaches(file: string, sources: Sources): Promise<readonly KubeObject[]> {
-  const documents = await readDocuments(file, sources);
-  const objects = documents.flatMap((document) => document.objects.map(({ object }) => object as KubeObject));
-  return objects
-    .map((object) => (object.kind === 'AdmissionReview' ? reviewedObject(object) : object))
-    .filter(({ kind = 'ConfigMap', apiVersion = 'v1' }) => kind === 'ConfigMap' && apiVersion === 'v1');
-}
-
-function reviewedObject(review: KubeObject): KubeObject {
-  const { object } = asObject(review.request);
-  return asObject(object) as KubeObject;
-}
-
-function inNamespace(object: KubeObject, namespace: string | undefined): KubeObject {
-  if (namespace === undefined || object.metadata?.namespace !== undefined || object.kind === 'ClusterWorkflowTemplate')
-    return object;
-  return { ...object, metadata: { ...object.metadata, namespace } };
-}
-
 function offlineNamespace(mode: MemoizeMode): NamespaceSettings {
   return { isEnabled: true, memoize: mode, capture: 'sidecar' };
 }
@@ -219,11 +182,9 @@ function offlineCluster(
   subjects: readonly Subject[],
   warnings: string[],
 ): KnownCluster {
-  const index = createCacheIndex();
-  for (const map of maps) {
-    if (isCache(map)) placesOf(map, subjects).forEach(index.upsert);
-    else warnings.push(`ConfigMap ${map.metadata?.name ?? ''} is not read: it lacks the label ${CACHE_LABEL_TEXT}`);
-  }
+  const namespaces = new Set(subjects.map(({ object }) => object.metadata?.namespace));
+  const { index, unread } = indexCaches(maps, namespaces);
+  warnings.push(...unread);
   return {
     isSynced: true,
     arePoliciesInstalled: true,
@@ -233,13 +194,6 @@ function offlineCluster(
     limitRanges: () => [],
     hasComputeQuota: () => false,
   };
-}
-
-/** A ConfigMap that names no namespace is taken to lie where the pods are. */
-function placesOf(map: KubeObject, subjects: readonly Subject[]): KubeObject[] {
-  if (map.metadata?.namespace !== undefined) return [map];
-  const namespaces = new Set(subjects.map(({ object }) => object.metadata?.namespace));
-  return [...namespaces].map((namespace) => inNamespace(map, namespace));
 }
 
 function withWarnings(verdict: Verdict, warnings: readonly string[]): Verdict {
