@@ -16,6 +16,8 @@ import { type Config, decisionSettings } from './config/config.ts';
 import { startController } from './controller/controller.ts';
 import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
+import { readOwnImage } from './kube/own-pod.ts';
+import type { KubeApi } from './kube/types.ts';
 import type { DecisionSettings } from './step/known-cluster.ts';
 import { createEventRecorder } from './telemetry/events.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -29,9 +31,10 @@ export interface RunningServer {
 }
 
 /** Puts the parts together and opens the ports. Resolves once they are open; readiness comes later, by itself. */
-export async function startServer(config: Config, log: Log): Promise<RunningServer> {
+export async function startServer(given: Config, log: Log): Promise<RunningServer> {
   const metrics = createMetrics();
-  const kube = createKubeApi(config.kubeconfig);
+  const kube = createKubeApi(given.kubeconfig);
+  const config = await withSidecarImage(given, kube, log);
   const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
   const recordEvent = createEventRecorder(kube, log, hostname());
@@ -51,6 +54,8 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
       '/validate/workflows': createValidateWorkflows({ cluster, kube, argoVersion, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
     },
+    // What passes by here is Argo's to memoize, and fails where its controller may not write caches.
+    closing: ['/mutate/workflows'],
     bodyLimitBytes: config.bodyLimitBytes,
     deadlineMs: config.admissionDeadlineMs,
     // Its lookups end by themselves; what it found without them must still be said.
@@ -100,6 +105,16 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
       await certificates.stop();
     },
   };
+}
+
+/** The sidecar is the same image as the server, whoever has renamed that on its way into the cluster. */
+async function withSidecarImage(config: Config, kube: KubeApi, log: Log): Promise<Config> {
+  if (config.sidecarImage !== undefined) return config;
+  const pod = process.env.POD_NAME ?? hostname();
+  const sidecarImage = await readOwnImage({ kube, namespace: config.ownNamespace, pod, container: 'server', log });
+  if (sidecarImage === undefined)
+    log.warn({ pod }, 'no pod of our own says which image the sidecar is: say sidecarImage');
+  return { ...config, sidecarImage };
 }
 
 type AnyServer = PlainServer | TlsServer;

@@ -64,7 +64,13 @@ export const configSchema = z.strictObject({
     .positive()
     .default(7 * 1024 * 1024)
     .describe('Largest AdmissionReview that is read.'),
-  sidecarImage: z.string().min(1).default('stepmemo:local').describe('Image of the capturing sidecar.'),
+  sidecarImage: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Image of the capturing sidecar. By default that of the server's own pod; say it where nodes pull from a mirror.",
+    ),
   sidecarImagePullPolicy: z
     .enum(['Always', 'IfNotPresent', 'Never'])
     .default('IfNotPresent')
@@ -95,6 +101,13 @@ export const configSchema = z.strictObject({
     .describe('Most bytes of outputs that one replica holds in all.'),
   leaderElection: z.boolean().default(true).describe('Whether replicas elect one that completes hits.'),
   leaseDurationMs: z.int().positive().default(8000).describe('How long a silent leader stays leader.'),
+  hitDeadlineSeconds: z
+    .number()
+    .positive()
+    .default(120)
+    .describe(
+      'How long a hit waits for calls about it that get no answer while the API server answers others; then its step runs.',
+    ),
   taskResultWaitMs: z
     .int()
     .nonnegative()
@@ -114,6 +127,9 @@ export const RETIRED_SETTINGS: readonly string[] = ['controllerInstanceId'];
 
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
+/** What `make image` builds: the sidecar's image where nothing says another, and no pod of our own can be asked. */
+const LOCAL_IMAGE = 'stepmemo:local';
+
 /**
  * The part of the configuration that decisions depend on. `caBundle` is what sidecars will trust; only the running server
  * knows it, and where nothing is injected it may be empty.
@@ -123,7 +139,7 @@ export function decisionSettings(config: Config, caBundle = ''): DecisionSetting
     controllerAccounts: config.controllerAccounts,
     controllerNamespace: config.controllerNamespace,
     sidecar: {
-      image: config.sidecarImage,
+      image: config.sidecarImage ?? LOCAL_IMAGE,
       imagePullPolicy: config.sidecarImagePullPolicy,
       captureUrl: config.captureUrl,
       caBundle,

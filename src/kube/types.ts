@@ -53,6 +53,11 @@ export type KubeResult<T> = { readonly ok: true; readonly value: T } | KubeFailu
 /** What a JSON Patch that does not apply is answered with: a `test` that failed, a path that is not there. */
 const PATCH_DOES_NOT_APPLY = 'the server rejected our request due to an error in our request';
 
+/** Whether the API server gave no answer (status 0, 429, 5xx): the same call may succeed a moment later. */
+export function isNoAnswer({ status }: KubeFailure): boolean {
+  return status === 0 || status === 429 || status >= 500;
+}
+
 /**
  * Whether a write failed because the object is no longer what the writer took it for: an update conflict, or a JSON
  * Patch that does not apply, `test` included. To read again and to decide anew is the answer. The API server says 422

@@ -88,9 +88,13 @@ describe.each([
     const objects = await render(folder);
     expect(controllersIn(objects)).toBe(`'${settingsIn(objects).STEPMEMO_CONTROLLER_ACCOUNTS}'.split(',')`);
   });
-  test("have the server's image as that of the sidecar", async () => {
-    const [container] = deploymentIn(await render(folder)).spec.template.spec.containers;
-    expect(container.env).toContainEqual({ name: 'STEPMEMO_SIDECAR_IMAGE', value: container.image });
+  test("leave the sidecar's image to the server, which reads it from its own pod", async () => {
+    const objects = await render(folder);
+    const [container] = deploymentIn(objects).spec.template.spec.containers;
+    expect(container).toMatchObject({ name: 'server' });
+    const fieldRef = { fieldPath: 'metadata.name' };
+    expect(container.env).toContainEqual({ name: 'POD_NAME', valueFrom: { fieldRef } });
+    expect(JSON.stringify(objects)).not.toContain('STEPMEMO_SIDECAR_IMAGE');
   });
   test('have every policy with its binding', async () => {
     const objects = await render(folder);
@@ -137,7 +141,6 @@ test("an overlay's own image and controllers reach both places", async () => {
   expect(controllersIn(objects)).toBe(`'${accounts}'.split(',')`);
   const [container] = deploymentIn(objects).spec.template.spec.containers;
   expect(container.image).toBe('registry.example/stepmemo:1.2.3');
-  expect(container.env).toContainEqual({ name: 'STEPMEMO_SIDECAR_IMAGE', value: 'registry.example/stepmemo:1.2.3' });
   // The policy as rendered is one that the API server compiles.
   const file = join(folder, 'rendered.yaml');
   await writeFile(file, objects.map((object) => stringify(object)).join('---\n'));
