@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { answerVerdict } from '../../../src/admission/answer.ts';
 import { type AdmissionHandler, createAdmissionApp } from '../../../src/admission/app.ts';
@@ -18,7 +19,8 @@ async function serve(
   const metrics = createMetrics();
   const log = createLog('fatal');
   const app = createAdmissionApp({
-    handlers: { '/mutate/pods': handler },
+    handlers: { '/mutate/pods': handler, '/mutate/workflows': handler },
+    closing: ['/mutate/workflows'],
     bodyLimitBytes: 2000,
     deadlineMs,
     log,
@@ -55,6 +57,25 @@ const never: AdmissionHandler = () => {
 };
 
 describe('the admission app', () => {
+  it('keeps connections, but for paths of which none may lead to a replica that hangs', async () => {
+    const { url } = await serve(({ uid }) =>
+      answerVerdict(uid, { decision: 'skip', reason: 'not-memoized', message: '', patch: [], warnings: [] }),
+    );
+    const kept = await post(url, review());
+    const closed = await post(url.replace('pods', 'workflows'), review());
+    expect([kept, closed].map(({ status, headers }) => [status, headers.get('connection')])).toEqual([
+      [200, 'keep-alive'],
+      [200, 'close'],
+    ]);
+  });
+
+  it('unpacks no body', async () => {
+    const { url } = await serve(never);
+    const body = gzipSync(JSON.stringify(review()));
+    const answer = await fetch(url, { method: 'POST', body, headers: { 'content-encoding': 'gzip' } });
+    expect(answer.status).toBe(415);
+  });
+
   it('answers a review with patch, warnings, reason and its uid', async () => {
     const { url } = await serve(({ uid }) =>
       answerVerdict(uid, {
