@@ -9,9 +9,10 @@ import type { CaptureSink } from '../capture/types.ts';
 import { type Config, decisionSettings } from '../config/config.ts';
 import { runLeaderElection } from '../kube/leader.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
-import { type KubeFailure, type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts';
+import { isNoAnswer, type KubeFailure, type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts';
 import type { KnownCluster } from '../step/known-cluster.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
+import { addFailure } from './add-failure.ts';
 import { type ControllerMetrics, type Deed, type ExecuteContext, execute } from './execute.ts';
 import { PLAN_TIMING, type PlanSettings, type PlanTiming, type PodFacts } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
@@ -94,6 +95,8 @@ class RunningController implements Controller {
   readonly #ending = new AbortController();
   readonly #resync: NodeJS.Timeout;
   readonly #election: Promise<void>;
+  /** When the API server last answered a call about any pod. */
+  #answeredMs = 0;
   #isLeader = false;
   #isSweepDue = false;
 
@@ -300,10 +303,10 @@ class RunningController implements Controller {
     try {
       await this.#goOn(record);
     } catch (error) {
-      // A bug; but the pod must get on, so it counts like a refusal and ends in a release.
+      // A bug; but the pod must get on, so it counts as a refusal and ends in a release.
       this.#options.log.error({ err: error, pod: record.pod.name, namespace: record.pod.namespace }, 'work failed');
       const message = error instanceof Error ? error.message : String(error);
-      this.#failed(record, { ok: false, status: 500, reason: 'InternalError', message });
+      this.#failed(record, { ok: false, status: 422, reason: 'InternalError', message });
     }
   }
 
@@ -321,6 +324,7 @@ class RunningController implements Controller {
         case 'look': {
           const failure = await takeLook(this.#live, record, looked, action.at, this.#now());
           if (failure) return this.#failed(record, failure);
+          this.#answeredMs = this.#now();
           break;
         }
         default: {
@@ -341,7 +345,9 @@ class RunningController implements Controller {
     log.debug({ namespace, pod: name, action: action.do, outcome: outcome.is }, 'worked on a pod');
     switch (outcome.is) {
       case 'done':
+        this.#answeredMs = this.#now();
         record.failures = undefined;
+        record.unansweredSinceMs = undefined;
         record.attempts = 0;
         return undefined;
       case 'onward':
@@ -395,11 +401,9 @@ class RunningController implements Controller {
     const { namespace, name } = record.pod;
     const { status, reason, message } = failure;
     this.#options.log.warn({ namespace, pod: name, status, reason, message }, 'work on a pod did not succeed');
-    // Without an answer there is no refusal, and nothing that could be given up: the API server is away.
-    if (status !== 0) {
-      const { count = 0, sinceMs = this.#now() } = record.failures ?? {};
-      record.failures = { count: count + 1, sinceMs, message };
-    }
+    if (!isNoAnswer(failure)) this.#answeredMs = this.#now();
+    const deadlineMs = this.#options.config.hitDeadlineSeconds * 1000;
+    addFailure(record, failure, { nowMs: this.#now(), answeredMs: this.#answeredMs, deadlineMs });
     this.#tryLater(record);
   }
 

@@ -52,7 +52,7 @@ export type CapturePlan =
     }
   | { readonly ok: false; readonly reason: Reason; readonly message: string };
 
-/** Failed attempts in a row, of those that the API server answered; without an answer there is nothing to give up. */
+/** Refusals in a row. Without an answer there is none, and nothing to give up (`addFailure`). */
 export interface Failures {
   readonly count: number;
   readonly sinceMs: number;

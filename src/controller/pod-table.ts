@@ -11,6 +11,8 @@ export interface PodRecord {
   /** When it was first seen to have ended, by the clock of this process. */
   endSeenAtMs: number | undefined;
   failures: Failures | undefined;
+  /** Since when calls about it alone have got no answer, while the API server answered others. */
+  unansweredSinceMs: number | undefined;
   /** Attempts without success in a row, answered or not: how long to wait before the next. */
   attempts: number;
   held: HeldOutputs | undefined;
@@ -28,6 +30,7 @@ function newRecord(pod: StepPod, nowMs: number): PodRecord {
     resultMadeAtMs: undefined,
     endSeenAtMs: undefined,
     failures: undefined,
+    unansweredSinceMs: undefined,
     attempts: 0,
     held: undefined,
     reservedBytes: 0,
