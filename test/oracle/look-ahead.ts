@@ -105,7 +105,11 @@ function compare(plain: Answer, ahead: Answer): string | undefined {
   const [before, after] = [plain, ahead].map(withoutRetries);
   const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
   for (const name of names) {
-    const [one, other] = [before?.get(name), after?.get(name)].map((node) => JSON.stringify(node));
+    const pair = [before?.get(name), after?.get(name)];
+    // What else had begun when a workflow failed depends on the order in which its pods ended.
+    const isSettled = plain.phase === 'Succeeded' || pair.every((node) => node?.phase === 'Succeeded');
+    if (!isSettled) continue;
+    const [one, other] = pair.map((node) => JSON.stringify(node));
     if (one !== other) return `${name}: ${one} became ${other}`;
   }
   counts.alike += 1;
