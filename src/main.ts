@@ -112,8 +112,8 @@ program
   .option('--cluster', 'migrate what is stored in the cluster', false)
   .option('-n, --namespace <name>', 'with --cluster: this namespace')
   .option('-A, --all-namespaces', 'with --cluster: all namespaces that have opted in', false)
-  .option('--yes', 'with --cluster: change the objects; else it is only said what would change', false)
-  .option('--write', 'write the files anew; else the result goes to standard output', false)
+  .option('--yes', 'with --cluster: apply; without it, list what would change (dry run)', false)
+  .option('--write', 'write the files; without it, print the result', false)
   .option('--back', 'with files: the other way', false)
   .option('--backup', 'with --write: leave the original beside each file that changes, as NAME.orig', false)
   .option('--kubeconfig <file>', KUBECONFIG_HELP)
@@ -136,11 +136,11 @@ interface ClusterFlags {
 
 program
   .command('release')
-  .description('let all pods go that stepmemo held back, for the case that it is gone')
+  .description('release all pods that stepmemo holds back, in case it is gone')
   .option('-n, --namespace <name>', 'pods of this namespace')
   .option('-A, --all-namespaces', 'pods of all namespaces', false)
-  .option('--yes', 'do it; else it is only said which pods', false)
-  .option('--force', 'do it though stepmemo runs', false)
+  .option('--yes', 'apply; without it, list the pods (dry run)', false)
+  .option('--force', 'apply even though stepmemo is running', false)
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
   .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (flags: ClusterFlags) => {
@@ -150,7 +150,7 @@ program
 program
   .command('uninstall')
   .description('take stepmemo off the cluster and leave it as it was')
-  .option('--yes', 'do it; else it is only said what would be done', false)
+  .option('--yes', 'apply; without it, list what would be done (dry run)', false)
   .option('--caches', 'delete the caches that stepmemo has written too', false)
   .option('--wait-seconds <seconds>', 'how long the server may take to end the pods that it holds back', '30')
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')

@@ -128,7 +128,7 @@ export const REASONS = {
     meaning: "The outputs that the sidecar read and those of Argo's task result differ, so there is no entry.",
     fix: 'Find out who else may patch workflowtaskresults in the namespace.',
   },
-  'capture-lost': { meaning: 'The outputs of the step could not be had, so there is no entry.', fix: '' },
+  'capture-lost': { meaning: 'The outputs of the step could not be retrieved, so there is no entry.', fix: '' },
   'artifact-outside': {
     meaning: 'An artifact lies neither under its declared key nor below the archive location of the pod.',
     fix: 'Let artifacts be stored where the template or the artifact repository says.',
@@ -146,7 +146,8 @@ export const REASONS = {
   completed: { meaning: 'The step ended with the cached outputs and ran nothing.', fix: '' },
   released: { meaning: 'The step was held back for a hit that is no longer one, and runs now.', fix: '' },
   'gate-unknown': {
-    meaning: 'The pod carries a scheduling gate of stepmemo without the decision that belongs to it; it is let go.',
+    meaning:
+      'The pod carries a scheduling gate of stepmemo without the decision that belongs to it; the gate is removed.',
     fix: 'Do not set stepmemo.io/ gates in a podSpecPatch.',
   },
   'gated-pod-deleted': {

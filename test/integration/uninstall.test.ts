@@ -94,7 +94,7 @@ describe('stepmemo release', () => {
 
     const { lines, out } = output();
     expect(await runRelease(options, { kube, out }), lines.join('\n')).toBe(0);
-    expect(lines).toContain('1 pod let go, 1 deleted.');
+    expect(lines).toContain('1 pod released, 1 deleted.');
     expect(await gatesOf('held')).toEqual([{ name: 'kueue.x-k8s.io/admission' }]);
     expect(await admin.get({ ...results, name: 'node' })).toMatchObject({ status: 404 });
     expect(await getPod('late')).toMatchObject({ status: 404 });
@@ -140,7 +140,7 @@ describe('stepmemo uninstall', () => {
     expect(await runUninstall(options, { kube, out, sleep }), lines.join('\n')).toBe(0);
     expect(await gatesOf('left')).toBeUndefined();
     // The running server has ended it, not the command.
-    expect(lines.join('\n')).not.toMatch(/\d pods? let go/);
+    expect(lines.join('\n')).not.toMatch(/\d pods? released/);
     const path = { resource: RESOURCES.workflowTemplates, namespace: NAMESPACE, name: 'shared' };
     expect(must(await admin.get(path)).spec).toEqual(created.spec);
     expect(await findTraces()).toEqual(['namespaces/stepmemo (being deleted)']);

@@ -17,7 +17,7 @@ import { changeStored, listClusterTemplates, listTemplates } from '../cluster/st
 export interface MigrateClusterOptions {
   readonly namespace?: string | undefined;
   readonly allNamespaces: boolean;
-  /** Change the objects; else it is only said what would change. */
+  /** Apply; without it, list what would change (dry run). */
   readonly yes: boolean;
 }
 

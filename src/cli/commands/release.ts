@@ -14,7 +14,7 @@ import {
 export interface ReleaseOptions {
   readonly namespace?: string | undefined;
   readonly allNamespaces: boolean;
-  /** Let the pods go; else it is only said which they are. */
+  /** Release the pods; without it, list them (dry run). */
   readonly yes: boolean;
   /** Do it even though stepmemo runs, which ends gated pods by itself. */
   readonly force: boolean;
@@ -42,7 +42,7 @@ export async function runRelease(options: ReleaseOptions, deps: KubeCommandDeps)
   const running = `stepmemo runs in namespace ${options.ownNamespace} and ends gated pods by itself`;
   if (!options.yes) {
     if (isRunning) out.printError(`${running}: wait a moment, or look into its log if they stay.`);
-    out.print(`\nDry run: ${countPods(pods.value.length)} would be let go. Run it again with --yes.`);
+    out.print(`\nDry run: ${countPods(pods.value.length)} would be released. Run it again with --yes.`);
     return EXIT_OK;
   }
   if (isRunning && !options.force) {
@@ -85,7 +85,7 @@ function isHeld({ spec }: KubeObject): boolean {
   return Boolean(holderIdentity) && Date.parse(renewTime ?? '') + leaseDurationSeconds * 1000 > Date.now();
 }
 
-/** Lets all of these pods go and says what became of them; false where one could not be let go. */
+/** Releases all of these pods and says what became of them; false where one could not be released. */
 export async function releaseAll(
   pods: readonly KubeObject[],
   { kube, out }: KubeCommandDeps,
@@ -93,7 +93,7 @@ export async function releaseAll(
 ): Promise<boolean> {
   const results = await listMarkedResults(kube, namespace);
   if (!results.ok) {
-    out.printError(describeFailure('task results cannot be listed, and no pod is let go', results));
+    out.printError(describeFailure('task results cannot be listed, and no pod is released', results));
     return false;
   }
   const outcomes = [];
@@ -104,6 +104,6 @@ export async function releaseAll(
   }
   const released = outcomes.filter((result) => result.ok && result.outcome === 'released').length;
   const deleted = outcomes.filter((result) => result.ok && result.outcome === 'deleted').length;
-  out.print(`${countPods(released)} let go, ${deleted} deleted.`);
+  out.print(`${countPods(released)} released, ${deleted} deleted.`);
   return outcomes.every(({ ok }) => ok);
 }

@@ -26,7 +26,7 @@ import { changeStored, listClusterTemplates, listTemplates } from '../cluster/st
 import { isServerRunning, releaseAll } from './release.ts';
 
 export interface UninstallOptions {
-  /** Do it; else it is only said what would be done. */
+  /** Apply; without it, list what would be done (dry run). */
   readonly yes: boolean;
   /** Delete the caches that stepmemo has written too. */
   readonly caches: boolean;
@@ -93,7 +93,7 @@ function must<T>(what: string, result: { ok: true; value: T } | KubeFailure): T 
 
 /**
  * `stepmemo uninstall`: takes stepmemo out of a cluster and leaves that as it was. The order matters: webhooks first,
- * so that no new pod is held back; then the gated pods, ended by the server while it runs, let go when it has stopped;
+ * so that no new pod is held back; then the gated pods, ended by the server while it runs, released when it has stopped;
  * then memoize moves back into stored templates; then everything else goes, the namespace last.
  */
 export async function runUninstall(options: UninstallOptions, deps: KubeCommandDeps): Promise<number> {
@@ -221,7 +221,7 @@ function describePlan(plan: Plan): string[][] {
   const objectsOf = (doomed: readonly Doomed[]) => doomed.map(({ object }) => object);
   return [
     ...rows('delete', objectsOf(plan.webhooks)),
-    ...rows('end or let go', plan.gatedPods),
+    ...rows('end or release', plan.gatedPods),
     ...rows('move memoize back', plan.templates),
     ...rows('delete', plan.results),
     ...rows('delete', objectsOf(plan.caches)),

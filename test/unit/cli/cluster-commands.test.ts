@@ -220,11 +220,11 @@ describe('runRelease', () => {
     putPod('free', { gates: ['other/gate'] });
     putPod('running', { phase: 'Running' });
     expect(await runRelease({ ...options, yes: false }, deps())).toBe(0);
-    expect(said()).toContain('Dry run: 1 pod would be let go.');
+    expect(said()).toContain('Dry run: 1 pod would be released.');
     expect(gatesOf('held')).toMatchObject({ schedulingGates: { length: 3 } });
     expect(await runRelease(options, deps())).toBe(0);
     expect(gatesOf('held')).toEqual({ schedulingGates: [{ name: 'other/gate' }] });
-    expect(said()).toContain('1 pod let go, 0 deleted.');
+    expect(said()).toContain('1 pod released, 0 deleted.');
   });
 
   it('first deletes the task result that was made for the pod, and that one alone', async () => {
@@ -254,7 +254,7 @@ describe('runRelease', () => {
     putPod('late', { labels: { 'workflows.argoproj.io/completed': 'true' } });
     expect(await runRelease(options, deps())).toBe(0);
     expect(kube.peek(RESOURCES.pods, 'a', 'late')).toBeUndefined();
-    expect(said()).toContain('0 pods let go, 1 deleted.');
+    expect(said()).toContain('0 pods released, 1 deleted.');
   });
 
   it('meets others at the pod with good grace', async () => {
@@ -336,7 +336,7 @@ describe('runUninstall', () => {
     putPod('held');
     expect(await runUninstall({ ...options, yes: false }, deps())).toBe(0);
     expect(writes()).toEqual([]);
-    expect(said()).toMatch(/end or let go +Pod a\/held/);
+    expect(said()).toMatch(/end or release +Pod a\/held/);
     expect(said()).toMatch(/move memoize back +CronWorkflow a\/nightly/);
     expect(said()).toMatch(/delete +Namespace stepmemo/);
     expect(said()).not.toContain('never-moved');
@@ -352,7 +352,7 @@ describe('runUninstall', () => {
       'deleted MutatingWebhookConfiguration stepmemo',
       'deleted ValidatingWebhookConfiguration stepmemo',
       'deleted Deployment stepmemo/stepmemo',
-      '1 pod let go, 0 deleted.',
+      '1 pod released, 0 deleted.',
       'memoize moved back in WorkflowTemplate a/shared',
       'memoize moved back in CronWorkflow a/nightly',
       ...clusterWide.slice(2).map(([kind]) => `deleted ${kind} stepmemo`),
@@ -376,7 +376,7 @@ describe('runUninstall', () => {
       if (count === 3) kube.drop(RESOURCES.pods, 'stepmemo', 'replica');
     };
     expect(await runUninstall(options, deps(meanwhile))).toBe(0);
-    expect(said()).not.toMatch(/\d pods? let go/);
+    expect(said()).not.toMatch(/\d pods? released/);
     expect(sleepCount).toBe(3);
   });
 
