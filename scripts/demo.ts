@@ -3,6 +3,7 @@
 //   demo.ts --kubeconfig FILE [--kubectl PROGRAM]
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { formatTable } from '../src/cli/cluster/kube-command.ts';
 
 const NAMESPACE = 'stepmemo-demo';
 const { values: options } = parseArgs({
@@ -96,7 +97,16 @@ function noteStep(run: string, workflow: DemoObject, pod: DemoObject): Row {
 
 function report(): void {
   console.log('');
-  console.table(rows);
+  const header = ['RUN', 'STEP', 'OUTCOME', 'REASON', 'STEP (S)', 'WORKFLOW (S)'];
+  console.log(
+    formatTable(
+      header,
+      rows.map(({ run, step, outcome, reason, stepTook, workflowTook }) => {
+        return [run, step, outcome, reason, stepTook, workflowTook];
+      }),
+    ),
+  );
+  console.log('');
   console.log(`The cache entry, as kubectl shows it (kubectl get configmap whalesay-cache -n ${NAMESPACE} -o yaml):\n`);
   console.log(kubectl('get', 'configmap', 'whalesay-cache', '-n', NAMESPACE, '-o', 'yaml'));
   for (const surprise of surprises) console.error(`unexpected: ${surprise}`);
@@ -105,7 +115,7 @@ function report(): void {
 
 function seconds(from: string | undefined, to: string | undefined): string {
   const span = (Date.parse(to ?? '') - Date.parse(from ?? '')) / 1000;
-  return Number.isNaN(span) ? '?' : `${span} s`;
+  return Number.isNaN(span) ? '?' : String(span);
 }
 
 function untilEntries(cache: string, count: number): void {
