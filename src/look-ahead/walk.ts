@@ -241,7 +241,7 @@ class Walker {
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
       groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
     }
-    if (open !== undefined) return { is: 'open', id: undefined };
+    if (open !== undefined) return this.#leaveStepsOpen(place, template, this.#nodes.size > before);
     const values = readOutputs(template, scope);
     const isRoot = place.boundaryName === undefined;
     const id = this.#id(place.nodeName);
@@ -249,6 +249,16 @@ class Walker {
     // The controller makes the root and its groups itself, in its first look.
     if (!isRoot) this.#addSteps(place, template, { groups, values, outbound, count: this.#nodes.size - before });
     return { is: 'served', id, outbound, values };
+  }
+
+  /**
+   * Steps of which some have still to run: the controller makes the groups, and the root. Any other boundary stands there
+   * already, for a workflow that fails elsewhere would never come to make it.
+   */
+  #leaveStepsOpen(place: Place, template: JsonObject, hasServed: boolean): Outcome {
+    if (place.boundaryName === undefined || !hasServed) return { is: 'open', id: undefined };
+    const id = this.#add(place, { type: 'Steps', phase: 'Running', progress: '0/0', ...nodeInputs(template) });
+    return { is: 'open', id };
   }
 
   #addSteps(

@@ -106,10 +106,10 @@ function compare(plain: Answer, ahead: Answer): string | undefined {
   const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
   for (const name of names) {
     const pair = [before?.get(name), after?.get(name)];
-    // What else had begun when a workflow failed depends on the order in which its pods ended.
-    const isSettled = plain.phase === 'Succeeded' || pair.every((node) => node?.phase === 'Succeeded');
-    if (!isSettled) continue;
-    const [one, other] = pair.map((node) => JSON.stringify(node));
+    // What else had begun when a workflow failed, and what led to it, depends on the order in which its pods ended.
+    const isFailed = plain.phase !== 'Succeeded';
+    if (isFailed && pair.some((node) => node?.phase !== 'Succeeded')) continue;
+    const [one, other] = pair.map((node) => JSON.stringify(isFailed ? { ...node, children: [], outbound: [] } : node));
     if (one !== other) return `${name}: ${one} became ${other}`;
   }
   counts.alike += 1;

@@ -34,9 +34,9 @@ function checkNode(
 /** In a steps template that is still open the controller makes the groups itself, and links what is there. */
 function isLinkedByArgo(
   { name, displayName, boundaryID = '' }: WorkflowNode,
-  byId: ReadonlyMap<string, unknown>,
+  byId: ReadonlyMap<string, WorkflowNode>,
 ): boolean {
-  return !byId.has(boundaryID) && name.slice(0, -displayName.length).endsWith('].');
+  return byId.get(boundaryID)?.phase !== 'Succeeded' && name.slice(0, -displayName.length).endsWith('].');
 }
 
 /** Whether a node is no part of a group, but what comes after it. */
