@@ -1,4 +1,5 @@
 /** Names that stepmemo gives to things in the cluster: labels, annotations, gates, objects. */
+export const OWN_PREFIX = 'stepmemo.io/';
 export const ENABLED_LABEL = 'stepmemo.io/enabled';
 
 /** Settings of a namespace, as annotations. */

@@ -1,6 +1,7 @@
 import { Backoff, sleep } from '../base/backoff.ts';
 import type { Reason } from '../base/reasons.ts';
 import {
+  isNoAnswer,
   isOvertaken,
   type KubeApi,
   type KubeFailure,
@@ -127,6 +128,7 @@ function isTooLarge({ status, message }: KubeFailure): boolean {
   return /Too long: may not be more than|request is too large|trying to send message larger than max/.test(message);
 }
 
-function isPassing({ status, reason }: KubeFailure): boolean {
-  return status === 429 || status >= 500 || (status === 0 && reason !== 'Closed' && reason !== 'Aborted');
+/** Closed and Aborted are our own doing: there is no later then. */
+function isPassing(failure: KubeFailure): boolean {
+  return isNoAnswer(failure) && failure.reason !== 'Closed' && failure.reason !== 'Aborted';
 }

@@ -1,6 +1,7 @@
 import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
 import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION, REASON_ANNOTATION } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
+import { formatTimestamp } from '../cache/entry.ts';
 import { hasCaptureContainer, ownGates, readOwnEnd, type StepPod } from './step-pod.ts';
 
 // Every patch tests what it stands on. A `test` that fails is how the controller learns that the pod is another than it
@@ -38,7 +39,7 @@ function terminatedStatus(container: { name: string; image: string }, at: string
 
 /** RFC 3339 with whole seconds, the only form that the API takes for these fields. */
 function toKubeTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  return formatTimestamp(new Date(ms));
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What ends the walk because Argo would do more, or something else, than what was foreseen. */
 import { templateKind } from '../argo/workflow-walk.ts';
 import { asObject, isObject, type JsonObject } from '../base/json.ts';
+import { OWN_PREFIX } from '../base/names.ts';
 import { parametersOf, Unforeseen } from './values.ts';
 
 /** Members of a spec that act on all of its steps. */
@@ -12,8 +13,6 @@ const SPEC_OBSTACLES = [
   'synchronization',
   'retryStrategy',
 ] as const;
-
-const OWN_PREFIX = 'stepmemo.io/';
 
 export function checkSpec(spec: JsonObject): void {
   for (const member of SPEC_OBSTACLES) if (isGiven(spec[member])) throw new Unforeseen(`the workflow has ${member}`);

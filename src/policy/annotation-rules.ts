@@ -7,6 +7,7 @@ import {
   KEY_ANNOTATION,
   MAX_AGE_ANNOTATION,
   MOVED_FROM_ANNOTATION,
+  OWN_PREFIX,
   RESTORE_ANNOTATION,
   REUSE_ANNOTATION,
 } from '../base/names.ts';
@@ -14,7 +15,6 @@ import { capital, quote } from '../base/text.ts';
 import { type Found, NOTHING } from './found.ts';
 import { annotationHolder, annotationPlace, annotationsOf, type Subject } from './subject.ts';
 
-const PREFIX = 'stepmemo.io/';
 const SETTINGS = [KEY_ANNOTATION, CACHE_ANNOTATION, MAX_AGE_ANNOTATION] as const;
 const MARKS: readonly string[] = [MOVED_FROM_ANNOTATION, COPIED_FROM_ANNOTATION, RESTORE_ANNOTATION];
 const DECISIONS: readonly string[] = DECISION_ANNOTATIONS;
@@ -30,7 +30,7 @@ type Words = Pick<Found, 'message' | 'fix'>;
 /** Misspelt settings, memoized template or not: they do nothing and say nothing. */
 export function judgeAnnotations({ own }: Subject): readonly Found[] {
   const annotations = annotationsOf(own);
-  const names = Object.keys(annotations).filter((name) => name.startsWith(PREFIX));
+  const names = Object.keys(annotations).filter((name) => name.startsWith(OWN_PREFIX));
   return names.flatMap((name) => {
     const words = annotationProblem(name, annotations[name]);
     const spot = { place: annotationPlace(own, name), via: own.via };
