@@ -65,16 +65,10 @@ export function nodeInputs(template: JsonObject): Pick<WorkflowNode, 'inputs'> {
   return parameters.length === 0 ? {} : { inputs: { parameters } };
 }
 
-/** A step or task with what came before filled in. A call that cannot be foreseen ends where it is made. */
-export function fillCall<T extends Call>(call: T, scope: Values): T {
+/** A step or task with what came before filled in; hooks stay as they are, for they end the walk. */
+export function fillCall(call: Call, scope: Values): Call {
   const { hooks, ...raw } = call.raw;
-  try {
-    const filled = fillIn(raw, scope);
-    return { ...call, raw: { ...filled, ...(hooks !== undefined && { hooks }) } };
-  } catch (error) {
-    if (!(error instanceof Unforeseen)) throw error;
-    return { ...call, raw: { ...raw, when: error.message } };
-  }
+  return { ...call, raw: { ...fillIn(raw, scope), ...(hooks !== undefined && { hooks }) } };
 }
 
 /** What a task may refer to: the outputs of those that it depends on, directly or not. */

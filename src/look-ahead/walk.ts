@@ -2,13 +2,14 @@
  * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
  * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
  */
+import type { Outputs } from '../argo/outputs.ts';
 import { parseTemplate } from '../argo/template.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../base/json.ts';
 import type { MemoizeMode } from '../base/names.ts';
-import type { Entry, EntryLookup } from '../cache/entry.ts';
+import { type EntryLookup, formatTimestamp } from '../cache/entry.ts';
 import { rebuildOutputs } from '../cache/served-outputs.ts';
-import { judgeLookup, type ReportingStep } from '../step/judge-entry.ts';
+import { judgeLookup } from '../step/judge-entry.ts';
 import { readTemplateMemoization } from '../step/memoization.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { displayName, nodeId, type WorkflowNode } from './node.ts';
@@ -81,6 +82,16 @@ interface Place {
   readonly depth: number;
 }
 
+/** A steps or DAG template that is walked. */
+interface Boundary {
+  readonly place: Place;
+  /** The template as it is stored. */
+  readonly stored: JsonObject;
+  readonly kind: 'steps' | 'tasks';
+  /** What its calls have given so far. */
+  readonly scope: Map<string, string>;
+}
+
 class Walker {
   readonly #input: WalkInput;
   readonly #templates: ReadonlyMap<string, JsonObject>;
@@ -95,7 +106,7 @@ class Walker {
     const named = (Array.isArray(templates) ? templates : []).filter(isObject);
     this.#templates = new Map(named.map((template) => [String(template.name), template]));
     this.#globals = readGlobals(input);
-    this.#time = `${input.now.toISOString().slice(0, 19)}Z`;
+    this.#time = formatTimestamp(input.now);
   }
 
   walk(): Walked {
@@ -108,17 +119,17 @@ class Walker {
       templateName: typeof spec.entrypoint === 'string' ? spec.entrypoint : undefined,
       depth: 0,
     };
-    const outcome = this.#call(place, { template: spec.entrypoint, arguments: spec.arguments });
+    const outcome = this.#call(place, () => ({ template: spec.entrypoint, arguments: spec.arguments }));
     return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole: outcome.is === 'served' };
   }
 
   // ---- one template
 
-  #call(place: Place, call: JsonObject): Outcome {
+  #call(place: Place, makeCall: () => JsonObject): Outcome {
     const before = this.#nodes.size;
     try {
       if (place.depth === 0) checkSpec(this.#input.spec);
-      return this.#callTemplate(place, call);
+      return this.#callTemplate(place, makeCall());
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       // What stands below a boundary that is given up would hang on nothing.
@@ -176,10 +187,11 @@ class Walker {
       this.#input.now,
     );
     const { key, cache } = memoization;
-    if (!judged.fresh) {
-      return this.#runs(place, `${judged.reason}: ${judged.message}`, { key, cache });
-    }
-    return this.#addLeaf(place, template, judged.entry, judged.message, { key, cache, step });
+    if (!judged.fresh) return this.#runs(place, `${judged.reason}: ${judged.message}`, { key, cache });
+    const rebuilt = rebuildOutputs(step, reading, judged.entry);
+    if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
+    if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
+    return this.#addLeaf(place, template, rebuilt.outputs, { key, cache, message: judged.message });
   }
 
   /** A step that is decided about when what comes before it has run. */
@@ -199,26 +211,21 @@ class Walker {
   #addLeaf(
     place: Place,
     template: JsonObject,
-    entry: Entry,
-    message: string,
-    { key, cache, step }: { key: string; cache: string; step: ReportingStep },
+    outputs: Outputs,
+    { key, cache, message }: { readonly key: string; readonly cache: string; readonly message: string },
   ): Outcome {
-    if (step.template.state !== 'inline') throw new Unforeseen('its template cannot be read');
-    const rebuilt = rebuildOutputs(step, step.template, entry);
-    if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
-    if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
     const id = this.#add(place, {
       type: 'Pod',
       phase: 'Succeeded',
       message: `served at submission: ${message}`,
       ...nodeInputs(template),
-      outputs: rebuilt.outputs,
+      outputs,
       progress: '1/1',
       memoizationStatus: { hit: true, key, cacheName: cache },
       taskResultSynced: true,
     });
     this.#leaves.push({ nodeName: place.nodeName, key, cache, outcome: 'hit', message });
-    const { parameters = [], result } = rebuilt.outputs;
+    const { parameters = [], result } = outputs;
     const values = new Map<string, string>([['outputs.exitCode', '0']]);
     for (const { name, value } of parameters ?? [])
       if (value !== undefined) values.set(`outputs.parameters.${name}`, value);
@@ -229,20 +236,22 @@ class Walker {
   // ---- steps
 
   #walkSteps(place: Place, template: JsonObject, stored: JsonObject): Outcome {
-    const scope = new Map<string, string>();
-    const groups: { readonly id: string; readonly name: string; readonly outcomes: readonly Outcome[] }[] = [];
+    const boundary: Boundary = { place, stored, kind: 'steps', scope: new Map() };
+    const groups: Group[] = [];
     const before = this.#nodes.size;
     let open: string | undefined;
     for (const [index, calls] of readGroups(template).entries()) {
       const name = `${place.nodeName}[${index}]`;
-      if (open !== undefined) for (const call of calls) this.#follows(`${name}.${call.name}`, open);
-      if (open !== undefined) continue;
-      const runs = calls.map((call) => this.#callAll(place, name, fillCall(call, scope), stored, 'steps', scope));
+      if (open !== undefined) {
+        for (const call of calls) this.#follows(`${name}.${call.name}`, open);
+        continue;
+      }
+      const runs = calls.map((call) => this.#callAll(boundary, name, call, boundary.scope));
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
       groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
     }
     if (open !== undefined) return this.#leaveStepsOpen(place, template, this.#nodes.size > before);
-    const values = readOutputs(template, scope);
+    const values = readOutputs(template, boundary.scope);
     const isRoot = place.boundaryName === undefined;
     const id = this.#id(place.nodeName);
     const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
@@ -314,10 +323,11 @@ class Walker {
   #walkDag(place: Place, template: JsonObject, stored: JsonObject): Outcome {
     const before = this.#nodes.size;
     const tasks = readTasks(template);
-    const { done, roots, scope } = this.#walkTasks(place, tasks, stored);
+    const boundary: Boundary = { place, stored, kind: 'tasks', scope: new Map() };
+    const { done, roots } = this.#walkTasks(boundary, tasks);
     if (tasks.some(({ name }) => done.get(name)?.is !== 'served')) return this.#leaveOpen(place, template, roots);
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
-    const values = readOutputs(template, scope);
+    const values = readOutputs(template, boundary.scope);
     const whole = this.#whole(template, values, this.#nodes.size - before);
     if (place.boundaryName === undefined) this.#leaveOpen(place, template, roots);
     else this.#add(place, { type: 'DAG', ...whole, children: roots, outboundNodes: outbound });
@@ -325,9 +335,9 @@ class Walker {
   }
 
   /** The tasks of which all that they depend on is served, in their order. */
-  #walkTasks(place: Place, tasks: readonly Task[], stored: JsonObject): WalkedTasks {
+  #walkTasks(boundary: Boundary, tasks: readonly Task[]): WalkedTasks {
+    const { place, scope } = boundary;
     const done = new Map<string, Outcome>();
-    const scope = new Map<string, string>();
     const roots: string[] = [];
     for (const task of tasks) {
       const parents = task.depends.flatMap((name) => done.get(name) ?? []);
@@ -336,14 +346,14 @@ class Walker {
         this.#follows(`${place.nodeName}.${task.name}`, open);
         continue;
       }
-      const outcome = this.#callTask(place, fillCall(task, scopeOf(task, tasks, scope)), stored, scope);
+      const outcome = this.#callTask(boundary, task, scopeOf(task, tasks, scope));
       done.set(task.name, outcome);
       const { id } = outcome;
       if (id === undefined) continue;
       if (parents.length === 0) roots.push(id);
       for (const parent of outboundOf(parents)) this.#link(parent, id);
     }
-    return { done, roots, scope };
+    return { done, roots };
   }
 
   /** A DAG in which something has still to run: its node leads to what is there. Without that the search would miss it. */
@@ -353,18 +363,14 @@ class Walker {
     return { is: 'open', id };
   }
 
-  #callTask(place: Place, task: Task, stored: JsonObject, scopes: Map<string, string>): Outcome {
-    const { outcomes, isFan } = this.#callAll(place, place.nodeName, task, stored, 'tasks', scopes);
+  #callTask(boundary: Boundary, task: Task, visible: Values): Outcome {
+    const { outcomes, fan } = this.#callAll(boundary, boundary.place.nodeName, task, visible);
     const [only] = outcomes;
-    if (!isFan) return only ?? { is: 'open', id: undefined };
+    if (fan === undefined) return only ?? { is: 'open', id: undefined };
     const ids = outcomes.flatMap(({ id }) => id ?? []);
     if (ids.length === 0) return { is: 'open', id: undefined };
     const isServed = outcomes.every((outcome) => outcome.is === 'served');
-    const group: Place = {
-      ...this.#placeOf(place, place.nodeName, task, stored),
-      nodeName: `${place.nodeName}.${task.name}`,
-    };
-    const id = this.#add(group, {
+    const id = this.#add(fan, {
       type: 'TaskGroup',
       phase: isServed ? 'Succeeded' : 'Running',
       progress: isServed ? `${ids.length}/${ids.length}` : '0/0',
@@ -376,48 +382,35 @@ class Walker {
   // ---- calls
 
   /** Every run of one call: one, or one for each item. What it gives goes into the scope. */
-  #callAll(
-    place: Place,
-    prefix: string,
-    call: Call,
-    stored: JsonObject,
-    kind: 'steps' | 'tasks',
-    scope: Map<string, string>,
-  ): Runs {
-    const own = this.#placeOf(place, prefix, call, stored);
+  #callAll(boundary: Boundary, prefix: string, call: Call, visible: Values): Runs {
+    const { kind, scope } = boundary;
+    let filled: Call;
     let items: ReturnType<typeof readItems>;
     try {
-      items = readItems(call);
+      filled = fillCall(call, visible);
+      items = readItems(filled);
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
-      this.#leaves.push({ nodeName: own.nodeName, outcome: 'unforeseen', message: error.message });
-      return { outcomes: [{ is: 'open', id: undefined }], isFan: false };
+      this.#leaves.push({ nodeName: `${prefix}.${call.name}`, outcome: 'unforeseen', message: error.message });
+      return { outcomes: [{ is: 'open', id: undefined }], fan: undefined };
     }
+    const own = this.#placeOf(boundary, prefix, filled);
     if (items === undefined) {
-      const outcome = this.#call(own, call.raw);
+      const outcome = this.#call(own, () => filled.raw);
       if (outcome.is === 'served')
         for (const [name, value] of outcome.values) scope.set(`${kind}.${call.name}.${name}`, value);
-      return { outcomes: [outcome], isFan: false };
+      return { outcomes: [outcome], fan: undefined };
     }
-    const { withItems: _, withParam: __, withSequence: ___, ...raw } = call.raw;
+    const { withItems: _, withParam: __, withSequence: ___, ...raw } = filled.raw;
     const outcomes = items.map(({ suffix, values }) => {
-      return this.#call({ ...own, nodeName: own.nodeName + suffix }, this.#fillItem(raw, values));
+      return this.#call({ ...own, nodeName: own.nodeName + suffix }, () => fillIn(raw, values));
     });
     const all = outcomes.flatMap((outcome) => (outcome.is === 'served' ? [outcome.values] : []));
     if (all.length === outcomes.length) addAggregates(`${kind}.${call.name}`, all, scope);
-    return { outcomes, isFan: true };
+    return { outcomes, fan: own };
   }
 
-  #fillItem(raw: JsonObject, values: Values): JsonObject {
-    try {
-      return fillIn(raw, values);
-    } catch (error) {
-      if (error instanceof Unforeseen) return { ...raw, when: error.message };
-      throw error;
-    }
-  }
-
-  #placeOf(place: Place, prefix: string, call: Call, stored: JsonObject): Place {
+  #placeOf({ place, stored }: Boundary, prefix: string, call: Call): Place {
     return {
       nodeName: `${prefix}.${call.name}`,
       boundaryName: place.nodeName,
@@ -473,13 +466,12 @@ interface WalkedTasks {
   readonly done: ReadonlyMap<string, Outcome>;
   /** The nodes that hang on the DAG's own. */
   readonly roots: readonly string[];
-  readonly scope: Values;
 }
 
 interface Runs {
   readonly outcomes: readonly Outcome[];
-  /** Whether the call has items: then Argo puts a group around its runs. */
-  readonly isFan: boolean;
+  /** Of a call with items: where Argo puts the group around its runs. */
+  readonly fan: Place | undefined;
 }
 
 interface Group {
