@@ -1,8 +1,8 @@
 // Shows the main job on a cluster that is up and has stepmemo: the example of Argo's own page on memoization is run, served
-// and run again once its entry is too old; then a small DAG. Prints what happened and why; fails when it saw anything else.
+// and run again once its entry is too old; then a small DAG, whole and with one entry gone. Prints what happened and why; fails when it saw anything else.
 //   demo.ts --kubeconfig FILE [--kubectl PROGRAM]
 import { execFileSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { formatTable } from '../src/cli/cluster/kube-command.ts';
 
 const NAMESPACE = 'stepmemo-demo';
@@ -27,22 +27,33 @@ interface DemoObject {
     phase?: string;
     startedAt?: string;
     finishedAt?: string;
-    nodes?: Record<string, { displayName: string; startedAt: string; finishedAt: string; phase: string }>;
+    nodes?: Record<string, DemoNode>;
   };
+}
+
+interface DemoNode {
+  readonly id: string;
+  readonly displayName: string;
+  readonly type: string;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly memoizationStatus?: { readonly hit: boolean };
 }
 
 const rows: Row[] = [];
 const surprises: string[] = [];
 
 prepare();
-demonstrate('first run', 'memoized-whalesay', { ran: 1, served: 0 });
+demonstrate('first run', 'memoized-whalesay', { ran: 1 });
 untilEntries('whalesay-cache', 1);
-demonstrate('again', 'memoized-whalesay', { ran: 0, served: 1 });
+demonstrate('again', 'memoized-whalesay', { servedAtSubmission: 1 });
 untilOld('whalesay-cache', 'hello-world', 10);
-demonstrate('after 10 s', 'memoized-whalesay', { ran: 1, served: 0 });
-demonstrate('DAG', 'dag', { ran: 4, served: 0 });
+demonstrate('after 10 s', 'memoized-whalesay', { ran: 1 });
+demonstrate('DAG', 'dag', { ran: 4 });
 untilEntries('dag-cache', 4);
-demonstrate('DAG again', 'dag', { ran: 0, served: 4 });
+demonstrate('DAG again', 'dag', { servedAtSubmission: 4 });
+forget('dag-cache', 'left');
+demonstrate('DAG, one entry gone', 'dag', { ran: 1, servedAtSubmission: 2, servedByPod: 1 });
 report();
 
 /** A namespace of its own, opted in, and empty: an earlier demo must not decide what this one sees. */
@@ -57,8 +68,10 @@ function prepare(): void {
   });
 }
 
+type Outcome = 'ran' | 'servedAtSubmission' | 'servedByPod' | 'unclear';
+
 /** Runs one example and notes what became of each memoized step. */
-function demonstrate(run: string, file: string, expected: { ran: number; served: number }): void {
+function demonstrate(run: string, file: string, expected: Partial<Record<Outcome, number>>): void {
   const name = kubectl('create', '-n', NAMESPACE, '-f', example(file), '-o', 'jsonpath={.metadata.name}');
   console.log(`${run}: submitted ${name}`);
   const workflow = waitFor(`workflow ${name} to end`, () => {
@@ -67,32 +80,40 @@ function demonstrate(run: string, file: string, expected: { ran: number; served:
   });
   if (workflow.status?.phase !== 'Succeeded') surprises.push(`${run}: the workflow is ${workflow.status?.phase}`);
   const pods = get<{ items: DemoObject[] }>('pods', '-l', `workflows.argoproj.io/workflow=${name}`).items;
-  const steps = pods.map((pod) => noteStep(run, workflow, pod));
-  const seen = {
-    ran: steps.filter(({ outcome }) => outcome === 'ran').length,
-    served: steps.filter(({ outcome }) => outcome === 'served').length,
-  };
-  if (seen.ran !== expected.ran || seen.served !== expected.served) {
-    surprises.push(
-      `${run}: expected ${expected.ran} steps to run and ${expected.served} to be served, saw ${seen.ran} and ${seen.served}`,
-    );
+  const seen: Partial<Record<Outcome, number>> = {};
+  for (const node of Object.values(workflow.status?.nodes ?? {}).filter(({ type }) => type === 'Pod')) {
+    const outcome = noteStep(run, workflow, node, pods);
+    seen[outcome] = (seen[outcome] ?? 0) + 1;
   }
+  if (!isDeepStrictEqual(seen, expected))
+    surprises.push(`${run}: expected ${JSON.stringify(expected)}, saw ${JSON.stringify(seen)}`);
 }
 
-function noteStep(run: string, workflow: DemoObject, pod: DemoObject): Row {
-  const annotations = pod.metadata.annotations ?? {};
-  const node = workflow.status?.nodes?.[annotations['workflows.argoproj.io/node-id'] ?? ''];
-  const isServed = annotations['stepmemo.io/decision'] === 'hit' && pod.spec.nodeName === undefined;
-  const row = {
+const WORDS: Readonly<Record<Outcome, string>> = {
+  ran: 'ran',
+  servedAtSubmission: 'served at submission',
+  servedByPod: 'served by its pod',
+  unclear: 'neither ran nor served',
+};
+
+function noteStep(run: string, workflow: DemoObject, node: DemoNode, pods: readonly DemoObject[]): Outcome {
+  const pod = pods.find(({ metadata }) => metadata.annotations?.['workflows.argoproj.io/node-id'] === node.id);
+  const outcome = outcomeOf(node, pod);
+  rows.push({
     run,
-    step: node?.displayName ?? pod.metadata.name,
-    outcome: isServed ? 'served' : pod.spec.nodeName === undefined ? 'neither ran nor served' : 'ran',
-    reason: annotations['stepmemo.io/reason'] ?? 'none',
-    stepTook: seconds(node?.startedAt, node?.finishedAt),
+    step: node.displayName,
+    outcome: WORDS[outcome],
+    reason: pod?.metadata.annotations?.['stepmemo.io/reason'] ?? 'served-at-submission',
+    stepTook: seconds(node.startedAt, node.finishedAt),
     workflowTook: seconds(workflow.status?.startedAt, workflow.status?.finishedAt),
-  };
-  rows.push(row);
-  return row;
+  });
+  return outcome;
+}
+
+function outcomeOf({ memoizationStatus }: DemoNode, pod: DemoObject | undefined): Outcome {
+  if (pod === undefined) return memoizationStatus?.hit === true ? 'servedAtSubmission' : 'unclear';
+  if (pod.spec.nodeName !== undefined) return 'ran';
+  return pod.metadata.annotations?.['stepmemo.io/decision'] === 'hit' ? 'servedByPod' : 'unclear';
 }
 
 function report(): void {
@@ -120,6 +141,21 @@ function seconds(from: string | undefined, to: string | undefined): string {
 
 function untilEntries(cache: string, count: number): void {
   waitFor(`${count} entries in ${cache}`, () => Object.keys(cacheData(cache)).length >= count);
+}
+
+/** Takes the entries away whose key ends so: as anybody may who can edit the ConfigMap. */
+function forget(cache: string, ending: string): void {
+  for (const key of Object.keys(cacheData(cache)).filter((name) => name.endsWith(ending)))
+    kubectl(
+      'patch',
+      'configmap',
+      cache,
+      '-n',
+      NAMESPACE,
+      '--type=merge',
+      '-p',
+      JSON.stringify({ data: { [key]: null } }),
+    );
 }
 
 /** An entry is too old once it is older than maxAge; equal is still fresh. */

@@ -2,7 +2,8 @@ import { createServer as createPlainServer, type Server as PlainServer } from 'n
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { hostname } from 'node:os';
 import { createAdmissionApp } from './admission/app.ts';
-import { createArgoVersionSource } from './admission/argo-version-source.ts';
+import { createArgoSource } from './admission/argo-source.ts';
+import { createLookAhead } from './admission/look-ahead.ts';
 import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
@@ -21,6 +22,7 @@ import type { KubeApi } from './kube/types.ts';
 import type { DecisionSettings } from './step/known-cluster.ts';
 import { createEventRecorder } from './telemetry/events.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { LOOK_AHEAD_ROUTE } from './tls/look-ahead-path.ts';
 import { createCertificateSource } from './tls/source.ts';
 
 export interface RunningServer {
@@ -41,7 +43,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   const controller = startController({ kube, cluster, config, log, metrics, recordEvent });
   const settings = (): DecisionSettings => decisionSettings(config, certificates.caBundle());
 
-  const argoVersion = createArgoVersionSource({
+  const argo = createArgoSource({
     kube,
     controllerNamespace: config.controllerNamespace,
     setting: config.policy.argoVersion,
@@ -51,8 +53,13 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     handlers: {
       '/mutate/pods': createMutatePods({ cluster, settings, recordEvent }),
       '/mutate/workflows': createMutateWorkflows(cluster),
-      '/validate/workflows': createValidateWorkflows({ cluster, kube, argoVersion, config }),
+      '/validate/workflows': createValidateWorkflows({ cluster, kube, argo, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
+    },
+    secret: {
+      route: LOOK_AHEAD_ROUTE,
+      isPath: (path) => certificates.isLookAheadPath(path),
+      handler: createLookAhead({ cluster, kube, argo, knowsWorkflow: controller.knowsWorkflow, recordEvent, metrics }),
     },
     // What passes by here is Argo's to memoize, and fails where its controller may not write caches.
     closing: ['/mutate/workflows'],

@@ -15,6 +15,12 @@ export type AdmissionHandler = (request: AdmissionRequest) => AdmissionAnswer | 
 export interface AdmissionAppOptions {
   /** By path, say `/mutate/pods`. */
   readonly handlers: Readonly<Record<string, AdmissionHandler>>;
+  /** A handler on paths that only the API server knows. Metrics and log name its route, `/look-ahead` say, never such a path. */
+  readonly secret?: {
+    readonly route: string;
+    readonly isPath: (path: string) => boolean;
+    readonly handler: AdmissionHandler;
+  };
   readonly bodyLimitBytes: number;
   readonly deadlineMs: number;
   /** Deadlines of single paths, where a handler asks the cluster. */
@@ -41,10 +47,23 @@ export function createAdmissionApp(options: AdmissionAppOptions): Express {
     app.post(path, readBody, serveReview(path, handler, options));
     app.all(path, (_, response) => void response.status(405).set('Allow', 'POST').json({ message: 'use POST' }));
   }
+  const { secret } = options;
+  if (secret !== undefined) {
+    const serve = serveReview(secret.route, secret.handler, options);
+    const onSecretPath: RequestHandler = (request, _, next) => next(secret.isPath(request.path) ? undefined : 'route');
+    app.post(`${secret.route}/:secret`, onSecretPath, readBody, serve);
+    // Until the path is known, the API server asks here.
+    app.post('/', readBody, serveReview('/', skipUntilPath, options));
+  }
   app.use((request, response) => void response.status(404).json({ message: `no such path: ${request.path}` }));
   app.use(answerBadBody);
   return app;
 }
+
+const skipUntilPath: AdmissionHandler = ({ uid }) => {
+  const message = 'The path of look-ahead does not stand in the webhook configuration yet.';
+  return answerVerdict(uid, { decision: 'skip', reason: 'look-ahead-off', message, patch: [], warnings: [] });
+};
 
 const closeConnection: RequestHandler = (_, response, next) => {
   response.set('Connection', 'close');

@@ -7,7 +7,7 @@ import type { KnownCluster } from '../step/known-cluster.ts';
 import { hasOptedIn } from '../workflow/mutate-workflow.ts';
 import { answerPolicy } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
-import type { ArgoVersionSource } from './argo-version-source.ts';
+import type { ArgoSource } from './argo-source.ts';
 import { withNamespace } from './mutate-pods.ts';
 import { judgeWithLookups } from './policy-lookups.ts';
 import { skipUnsupported } from './unsupported.ts';
@@ -15,13 +15,13 @@ import { skipUnsupported } from './unsupported.ts';
 export interface ValidateWorkflowsOptions {
   readonly cluster: KnownCluster;
   readonly kube: Pick<KubeApi, 'get'>;
-  readonly argoVersion: ArgoVersionSource;
+  readonly argo: ArgoSource;
   readonly config: Pick<Config, 'policy' | 'controllerAccounts' | 'controllerNamespace'>;
 }
 
 /** POST /validate/workflows: refuses what breaks the policy, and warns. */
 export function createValidateWorkflows(options: ValidateWorkflowsOptions): AdmissionHandler {
-  const { cluster, kube, argoVersion, config } = options;
+  const { cluster, kube, argo, config } = options;
   const { policy, controllerAccounts, controllerNamespace } = config;
   return async (request) => {
     const unsupported = skipUnsupported(request, { kinds: WORKFLOW_KINDS, operations: ['CREATE', 'UPDATE'] });
@@ -36,7 +36,7 @@ export function createValidateWorkflows(options: ValidateWorkflowsOptions): Admi
     };
     const exemption = findExemption(submission);
     if (exemption !== undefined) return answerPolicy(request.uid, exemption);
-    const version = await argoVersion.read(policy.lookupDeadlineMs / 2);
+    const { version } = await argo.read(policy.lookupDeadlineMs / 2);
     const limits = { deadlineMs: policy.lookupDeadlineMs / 2, limit: policy.lookupLimit };
     const verdict = await judgeWithLookups(kube, limits, (lookups) =>
       judgeSubmission(submission, {

@@ -76,7 +76,7 @@ function readWorkflowOwner(pod: KubeObject): { name: string; uid: string } | NoS
 }
 
 /** A node id is the Workflow's name (the root node), or that and a hash in decimal digits (Workflow.NodeID). */
-function isNodeIdOf(workflowName: string, nodeId: string): boolean {
+export function isNodeIdOf(workflowName: string, nodeId: string): boolean {
   if (nodeId === workflowName) return true;
   return nodeId.startsWith(`${workflowName}-`) && /^\d+$/.test(nodeId.slice(workflowName.length + 1));
 }

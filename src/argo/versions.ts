@@ -1,4 +1,4 @@
-import { asObject, type JsonObject } from '../base/json.ts';
+import { asObject, type JsonObject, objectsOf } from '../base/json.ts';
 
 /** A release of Argo Workflows. Pre-releases count as the release they lead to. */
 export interface ArgoVersion {
@@ -68,7 +68,7 @@ export type VersionReading =
  * Several controllers that differ make it unknown, as do images without a version in their tag.
  */
 export function versionOfControllers(pods: readonly unknown[]): VersionReading {
-  const images = new Set(pods.flatMap(controllerImages));
+  const images = new Set(controllerContainers(pods).map(({ image }) => String(image)));
   if (images.size === 0) return { known: false, detail: 'no workflow controller was found' };
   const versions = new Map<string, ArgoVersion>();
   for (const image of images) {
@@ -83,16 +83,14 @@ export function versionOfControllers(pods: readonly unknown[]): VersionReading {
   return { known: true, version: first };
 }
 
-function controllerImages(pod: unknown): string[] {
-  const { status, spec } = asObject(pod);
-  const phase = asObject(status).phase;
-  if (phase === 'Succeeded' || phase === 'Failed') return [];
-  const containers = asObject(spec).containers;
-  if (!Array.isArray(containers)) return [];
-  return containers
-    .map(asObject)
-    .filter(isController)
-    .map(({ image }) => String(image));
+/** The containers of running workflow controllers among these pods. */
+export function controllerContainers(pods: readonly unknown[]): readonly JsonObject[] {
+  return pods.flatMap((pod) => {
+    const { status, spec } = asObject(pod);
+    const { phase } = asObject(status);
+    const isOver = phase === 'Succeeded' || phase === 'Failed';
+    return isOver ? [] : objectsOf(asObject(spec).containers).filter(isController);
+  });
 }
 
 /** By the container's name, its image or its command, as the shipped manifests and the Helm chart have them. */

@@ -20,6 +20,14 @@ export const ALLOW_RESOURCE_ANNOTATION = 'stepmemo.io/allow-resource';
 /** `off` or `refresh`; a label of this name on a Workflow sets it for all of its templates. */
 export const REUSE_ANNOTATION = 'stepmemo.io/reuse';
 
+/**
+ * `off` on a namespace, a Workflow or a template: none of its steps is served at submission. On a Workflow the server writes
+ * there what it has served.
+ */
+export const LOOK_AHEAD_ANNOTATION = 'stepmemo.io/look-ahead';
+/** Of the nodes that the server has given to a Workflow: by it they are known again when the Workflow passes a second time. */
+export const LOOK_AHEAD_DIGEST_ANNOTATION = 'stepmemo.io/look-ahead-digest';
+
 /** What was moved out of `memoize`: the value is the field it came from, say `memoize`. */
 export const MOVED_FROM_ANNOTATION = 'stepmemo.io/moved-from';
 /** On a template that got a copy of `templateDefaults.memoize` when that moved: the value is the field it came from. */

@@ -111,6 +111,35 @@ export const REASONS = {
   'nothing-to-move': { meaning: 'No template of this object has a memoize that can be moved.', fix: '' },
   'native-mode': { meaning: 'The namespace is in native mode, so memoize stays where it is.', fix: '' },
   'spec-unchanged': { meaning: 'The update does not change the spec.', fix: '' },
+  // ---- look-ahead
+  'served-at-submission': {
+    meaning: 'Steps of the Workflow were served from the cache when it was submitted, with no pod.',
+    fix: '',
+  },
+  'nothing-foreseen': {
+    meaning:
+      'No step of the Workflow is certain to be a hit, so all of them are decided about when their pods are made.',
+    fix: '`stepmemo plan` says for each step why.',
+  },
+  'look-ahead-off': { meaning: 'Steps are not served at submission here (stepmemo.io/look-ahead: off).', fix: '' },
+  'status-present': {
+    meaning: 'The Workflow came with a status of somebody else, which is left alone.',
+    fix: '',
+  },
+  'argo-unknown': {
+    meaning:
+      "The version of Argo or its workflowDefaults are not known, so nothing can be foreseen of the Workflow's steps.",
+    fix: 'Give the image of the workflow controller a tag with its version, or set policy.argoVersion.',
+  },
+  'workflow-known': {
+    meaning: 'Pods or results of an earlier Workflow of this name are still there.',
+    fix: '',
+  },
+  'look-ahead-too-large': { meaning: 'The nodes of the served steps would make the Workflow too large.', fix: '' },
+  'look-ahead-unsound': {
+    meaning: 'The nodes of the served steps broke a rule that Argo needs them to keep, so none was given to it.',
+    fix: 'Report it, with the Workflow: this is a bug of stepmemo.',
+  },
   // ---- policy: beside these the name of the rule is the reason, see docs/policy.md
   'policy-kept': { meaning: 'The object keeps to the policy.', fix: '' },
   'findings-old': { meaning: 'The update brings nothing that the stored object did not have already.', fix: '' },

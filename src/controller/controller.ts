@@ -55,6 +55,8 @@ export interface Controller extends CaptureSink {
   readonly isLeader: boolean;
   /** Whether pods and task results have been read once. */
   readonly isSynced: boolean;
+  /** Whether pods or task results of a Workflow of that name are there. */
+  readonly knowsWorkflow: (namespace: string, name: string) => boolean;
   /** Ends what is under way, gives the lease back and closes the watches. */
   stop(): Promise<void>;
 }
@@ -138,6 +140,10 @@ class RunningController implements Controller {
   get isSynced(): boolean {
     return this.#pods.isSynced && this.#abandoned.isSynced && this.#taskResults.isSynced;
   }
+
+  readonly knowsWorkflow = (namespace: string, name: string): boolean => {
+    return this.#table.hasPodOf(namespace, name) || this.#results.hasResultOf(namespace, name);
+  };
 
   async accept(post: Parameters<CaptureSink['accept']>[0]): ReturnType<CaptureSink['accept']> {
     const { kube, cluster, config, log } = this.#options;

@@ -1,3 +1,4 @@
+import { isNodeIdOf } from '../argo/step.ts';
 import type { Failures, HeldOutputs } from './facts.ts';
 import { nodeIdOf, type StepPod } from './step-pod.ts';
 
@@ -58,6 +59,13 @@ export class PodTable {
   /** The pod of a node, the latest that was seen. */
   uidOfNode(namespace: string, nodeId: string): string | undefined {
     return this.#uidByNode.get(nodeKey(namespace, nodeId));
+  }
+
+  /** Whether a pod of that Workflow is here, of whichever UID. */
+  hasPodOf(namespace: string, workflowName: string): boolean {
+    return [...this.#records.values()].some(({ pod }) => {
+      return pod.namespace === namespace && isNodeIdOf(workflowName, nodeIdOf(pod) ?? '');
+    });
   }
 
   /** Takes in a pod that the watch tells of. An older state than the one at hand is not taken for news. */

@@ -1,3 +1,4 @@
+import { isNodeIdOf } from '../argo/step.ts';
 import type { TaskResult } from '../argo/task-result.ts';
 
 /** How long a task result is kept after Argo deleted it: it does so as soon as the workflow completes. */
@@ -18,6 +19,12 @@ export class ResultTable {
     const live = this.#live.get(key);
     if (live !== undefined && !this.#takenAway.has(live.uid)) return live;
     return this.#deleted.get(key)?.result;
+  }
+
+  hasResultOf(namespace: string, workflowName: string): boolean {
+    return [...this.#live.values()].some(
+      (result) => result.namespace === namespace && isNodeIdOf(workflowName, result.nodeId),
+    );
   }
 
   live(): TaskResult[] {

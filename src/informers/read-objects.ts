@@ -3,6 +3,7 @@ import {
   CAPTURE_ANNOTATION,
   CAPTURE_WAYS,
   ENABLED_LABEL,
+  LOOK_AHEAD_ANNOTATION,
   MEMOIZE_MODE_ANNOTATION,
   MEMOIZE_MODES,
 } from '../base/names.ts';
@@ -30,6 +31,7 @@ export function readNamespace(namespace: KubeObject): { settings: NamespaceSetti
     isEnabled: labels[ENABLED_LABEL] === 'true',
     memoize: oneOf(MEMOIZE_MODE_ANNOTATION, MEMOIZE_MODES),
     capture: oneOf(CAPTURE_ANNOTATION, CAPTURE_WAYS),
+    lookAhead: oneOf(LOOK_AHEAD_ANNOTATION, ['on', 'off']),
   };
   return { settings, bad };
 }

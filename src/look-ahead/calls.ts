@@ -41,21 +41,30 @@ export function leavesOf(tasks: readonly Task[]): readonly string[] {
   return tasks.map(({ name }) => name).filter((name) => !needed.has(name));
 }
 
+/** Not recursive: how deep it goes is the sender's choice. */
 function sortByNeed(tasks: ReadonlyMap<string, Task>, target: readonly string[]): readonly Task[] {
   const sorted: Task[] = [];
   const state = new Map<string, 'open' | 'done'>();
-  const visit = (name: string): void => {
-    if (state.get(name) === 'done') return;
+  const waiting = [...target].reverse();
+  for (let name = waiting.at(-1); name !== undefined; name = waiting.at(-1)) {
     const task = tasks.get(name);
-    if (task === undefined || state.get(name) === 'open')
-      throw new Unforeseen(`the task ${name} is missing or depends on itself`);
-    state.set(name, 'open');
-    task.depends.forEach(visit);
+    if (task === undefined) throw new Unforeseen(`the task ${name} is missing`);
+    if (state.get(name) === undefined) {
+      state.set(name, 'open');
+      waiting.push(...openNeeds(task, state));
+      continue;
+    }
+    waiting.pop();
+    if (state.get(name) === 'open') sorted.push(task);
     state.set(name, 'done');
-    sorted.push(task);
-  };
-  target.forEach(visit);
+  }
   return sorted;
+}
+
+function openNeeds({ name, depends }: Task, state: ReadonlyMap<string, 'open' | 'done'>): readonly string[] {
+  const open = depends.filter((one) => state.get(one) !== 'done');
+  if (open.some((one) => state.get(one) === 'open')) throw new Unforeseen(`the task ${name} depends on itself`);
+  return open.reverse();
 }
 
 function readCall(raw: unknown): Call {

@@ -1,7 +1,7 @@
 /** What ends the walk because Argo would do more, or something else, than what was foreseen. */
 import { templateKind } from '../argo/workflow-walk.ts';
-import { asObject, isObject, type JsonObject } from '../base/json.ts';
-import { OWN_PREFIX } from '../base/names.ts';
+import { asObject, isObject, type JsonObject, ownString } from '../base/json.ts';
+import { LOOK_AHEAD_ANNOTATION, OWN_PREFIX } from '../base/names.ts';
 import { parametersOf, Unforeseen } from './values.ts';
 
 /** Members of a spec that act on all of its steps. */
@@ -50,6 +50,9 @@ export function checkTemplate(template: JsonObject): void {
   const isLeaf = kind === 'container' || kind === 'script';
   if (!isLeaf && isObject(template.retryStrategy)) throw new Unforeseen('its template is retried as a whole');
   if (!isLeaf && isObject(template.memoize)) throw new Unforeseen('its template is memoized as a whole');
+  const { annotations } = asObject(template.metadata);
+  if (ownString(annotations, LOOK_AHEAD_ANNOTATION) === 'off')
+    throw new Unforeseen('look-ahead is off for its template');
   checkSides(template);
 }
 

@@ -2,7 +2,16 @@
 import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import type { Call, Task } from './calls.ts';
 import type { WorkflowNode } from './node.ts';
-import { fillIn, goJson, parametersOf, parameterValue, safeValue, Unforeseen, type Values } from './values.ts';
+import {
+  fillIn,
+  goJson,
+  parametersOf,
+  parameterValue,
+  type Scope,
+  safeValue,
+  Unforeseen,
+  type Values,
+} from './values.ts';
 
 /** What is known of a workflow before it has begun. */
 export interface Workflow {
@@ -66,22 +75,24 @@ export function nodeInputs(template: JsonObject): Pick<WorkflowNode, 'inputs'> {
 }
 
 /** A step or task with what came before filled in; hooks stay as they are, for they end the walk. */
-export function fillCall(call: Call, scope: Values): Call {
+export function fillCall(call: Call, scope: Scope): Call {
   const { hooks, ...raw } = call.raw;
   return { ...call, raw: { ...fillIn(raw, scope), ...(hooks !== undefined && { hooks }) } };
 }
 
 /** What a task may refer to: the outputs of those that it depends on, directly or not. */
-export function scopeOf(task: Task, tasks: readonly Task[], scopes: Values): Values {
-  const byName = new Map(tasks.map((one) => [one.name, one]));
-  const ancestors = new Set<string>();
-  const waiting = [...task.depends];
-  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-    if (ancestors.has(name)) continue;
-    ancestors.add(name);
-    waiting.push(...(byName.get(name)?.depends ?? []));
+export function scopeOf(task: Task, tasks: ReadonlyMap<string, Task>, scope: Scope): Scope {
+  return { get: (name) => (isAncestor(name.split('.')[1] ?? '', task, tasks) ? scope.get(name) : undefined) };
+}
+
+function isAncestor(name: string, task: Task, tasks: ReadonlyMap<string, Task>): boolean {
+  const seen = new Set(task.depends);
+  // A Set that grows is gone through to its end: the nearest come first.
+  for (const one of seen) {
+    if (one === name) return true;
+    for (const further of tasks.get(one)?.depends ?? []) seen.add(further);
   }
-  return new Map([...scopes].filter(([name]) => ancestors.has(name.split('.')[1] ?? '')));
+  return false;
 }
 
 /** The outputs of a steps or DAG template: parameters of its steps, by reference (getTemplateOutputsFromScope). */
@@ -124,14 +135,19 @@ function resultList(values: readonly string[]): string {
   return `[${values.join(',')}]`;
 }
 
-/** Whether somebody reads `outputs.result` (operator.go:includeScriptOutput, generateOutputResultRegex); the root's never. */
-export function needsResult(boundary: JsonObject | undefined, callName: string): boolean {
-  if (boundary === undefined) return false;
+/**
+ * Who reads `outputs.result` of which call, by the JSON of the template that holds them (operator.go:includeScriptOutput,
+ * generateOutputResultRegex); nobody ever reads the root's.
+ */
+export function readsResults(boundary: JsonObject): (callName: string) => boolean {
   const kind = isObject(boundary.dag) ? 'tasks' : 'steps';
-  const name = callName.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const text = JSON.stringify(boundary);
-  return (
-    new RegExp(`${kind}\\.${name}\\.outputs\\.result`).test(text) ||
-    new RegExp(`${kind}\\[['"]${name}['"]\\]\\.outputs.result`).test(text)
-  );
+  if (!/outputs.result/.test(text)) return () => false;
+  return (callName) => {
+    const name = callName.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+    return (
+      new RegExp(`${kind}\\.${name}\\.outputs\\.result`).test(text) ||
+      new RegExp(`${kind}\\[['"]${name}['"]\\]\\.outputs.result`).test(text)
+    );
+  };
 }

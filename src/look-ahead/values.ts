@@ -7,6 +7,8 @@ import { isObject, type JsonObject } from '../base/json.ts';
 
 /** By the name of the tag, without braces. */
 export type Values = ReadonlyMap<string, string>;
+/** What values are looked up in. */
+export type Scope = Pick<Values, 'get'>;
 
 /** Why a text cannot be foreseen; its message is half a sentence. */
 export class Unforeseen extends Error {}
@@ -25,18 +27,18 @@ export function safeValue(value: string, what: string): string {
 }
 
 /** A copy with every known tag filled in; unknown ones stay, as Argo leaves them. */
-export function fillIn<T>(json: T, values: Values): T {
+export function fillIn<T>(json: T, values: Scope): T {
   return fill(json, values) as T;
 }
 
-function fill(json: unknown, values: Values): unknown {
+function fill(json: unknown, values: Scope): unknown {
   if (typeof json === 'string') return fillText(json, values);
   if (Array.isArray(json)) return json.map((item) => fill(item, values));
   if (!isObject(json)) return json;
   return Object.fromEntries(Object.entries(json).map(([key, value]) => [fillText(key, values), fill(value, values)]));
 }
 
-function fillText(text: string, values: Values): string {
+function fillText(text: string, values: Scope): string {
   if (!text.includes('{{')) return text;
   const { literals, tags, isUnclosed } = readTags(text);
   if (isUnclosed) throw new Unforeseen('a text opens a tag that nothing closes');

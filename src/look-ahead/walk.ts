@@ -12,27 +12,31 @@ import { rebuildOutputs } from '../cache/served-outputs.ts';
 import { judgeLookup } from '../step/judge-entry.ts';
 import { readTemplateMemoization } from '../step/memoization.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
-import { displayName, nodeId, type WorkflowNode } from './node.ts';
+import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
 import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
 import {
   addAggregates,
   fillCall,
   inputValues,
-  needsResult,
   nodeInputs,
   readGlobals,
   readInputs,
   readOutputs,
+  readsResults,
   scopeOf,
   type Workflow,
 } from './scopes.ts';
-import { fillIn, hasTags, parametersOf, Unforeseen, type Values } from './values.ts';
+import { fillIn, hasTags, parametersOf, type Scope, Unforeseen, type Values } from './values.ts';
 
 export interface WalkInput extends Workflow {
   readonly mode: MemoizeMode;
   /** The entry under a key of a cache in the workflow's namespace. */
   readonly lookUp: (cache: string, key: string) => EntryLookup;
   readonly now: Date;
+  /** How much the nodes may take; no bound where it is left out. */
+  readonly roomBytes?: number;
+  /** Whether the time is up: what is not foreseen by then is left to the pods. */
+  readonly isOverdue?: () => boolean;
 }
 
 /** One step that the walk came to. */
@@ -55,8 +59,8 @@ export interface Walked {
   readonly isWhole: boolean;
 }
 
-/** More than any workflow has that fits into an object. */
-const NODE_LIMIT = 5_000;
+/** More than any workflow has that fits into an object; templates may call each other in circles. */
+const CALL_LIMIT = 10_000;
 const DEPTH_LIMIT = 60;
 
 export function walkAhead(input: WalkInput): Walked {
@@ -75,8 +79,8 @@ interface Place {
   readonly nodeName: string;
   /** The node that holds it; undefined for the root. */
   readonly boundaryName: string | undefined;
-  /** The template of that node, as it is stored: whether a result is needed stands in it. */
-  readonly boundary: JsonObject | undefined;
+  /** Whether somebody there reads the result of a call. */
+  readonly readsResult: (callName: string) => boolean;
   readonly callName: string;
   readonly templateName: string | undefined;
   readonly depth: number;
@@ -85,8 +89,7 @@ interface Place {
 /** A steps or DAG template that is walked. */
 interface Boundary {
   readonly place: Place;
-  /** The template as it is stored. */
-  readonly stored: JsonObject;
+  readonly readsResult: (callName: string) => boolean;
   readonly kind: 'steps' | 'tasks';
   /** What its calls have given so far. */
   readonly scope: Map<string, string>;
@@ -99,6 +102,9 @@ class Walker {
   readonly #nodes = new Map<string, { -readonly [Name in keyof WorkflowNode]: WorkflowNode[Name] }>();
   readonly #leaves: Leaf[] = [];
   readonly #time: string;
+  readonly #roomBytes: number;
+  #bytes = 0;
+  #calls = 0;
 
   constructor(input: WalkInput) {
     this.#input = input;
@@ -107,6 +113,8 @@ class Walker {
     this.#templates = new Map(named.map((template) => [String(template.name), template]));
     this.#globals = readGlobals(input);
     this.#time = formatTimestamp(input.now);
+    // Groups and links come after the steps that they hold.
+    this.#roomBytes = 0.8 * (input.roomBytes ?? Number.POSITIVE_INFINITY);
   }
 
   walk(): Walked {
@@ -114,7 +122,7 @@ class Walker {
     const place: Place = {
       nodeName: workflowName,
       boundaryName: undefined,
-      boundary: undefined,
+      readsResult: () => false,
       callName: workflowName,
       templateName: typeof spec.entrypoint === 'string' ? spec.entrypoint : undefined,
       depth: 0,
@@ -140,8 +148,11 @@ class Walker {
   }
 
   #callTemplate(place: Place, call: JsonObject): Outcome {
-    if (place.depth > DEPTH_LIMIT || this.#nodes.size > NODE_LIMIT)
+    this.#calls += 1;
+    if (place.depth > DEPTH_LIMIT || this.#calls > CALL_LIMIT)
       throw new Unforeseen('the workflow is too large to be foreseen');
+    if (this.#bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
+    if (this.#input.isOverdue?.() === true) throw new Unforeseen('there was no time left');
     checkCall(call);
     const template = this.#resolve(call);
     const inputs = readInputs(template, call, this.#globals);
@@ -179,7 +190,7 @@ class Walker {
     const asked = readTemplateMemoization(reading.template, this.#input.mode);
     if (!asked.ok) return this.#runs(place, `${asked.reason}: ${asked.message}`);
     const { memoization } = asked;
-    const step = { template: reading, needsResult: needsResult(place.boundary, place.callName), hasMain: true };
+    const step = { template: reading, needsResult: place.readsResult(place.callName), hasMain: true };
     const judged = judgeLookup(
       step,
       memoization,
@@ -236,7 +247,7 @@ class Walker {
   // ---- steps
 
   #walkSteps(place: Place, template: JsonObject, stored: JsonObject): Outcome {
-    const boundary: Boundary = { place, stored, kind: 'steps', scope: new Map() };
+    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'steps', scope: new Map() };
     const groups: Group[] = [];
     const before = this.#nodes.size;
     let open: string | undefined;
@@ -323,7 +334,7 @@ class Walker {
   #walkDag(place: Place, template: JsonObject, stored: JsonObject): Outcome {
     const before = this.#nodes.size;
     const tasks = readTasks(template);
-    const boundary: Boundary = { place, stored, kind: 'tasks', scope: new Map() };
+    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', scope: new Map() };
     const { done, roots } = this.#walkTasks(boundary, tasks);
     if (tasks.some(({ name }) => done.get(name)?.is !== 'served')) return this.#leaveOpen(place, template, roots);
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
@@ -337,6 +348,7 @@ class Walker {
   /** The tasks of which all that they depend on is served, in their order. */
   #walkTasks(boundary: Boundary, tasks: readonly Task[]): WalkedTasks {
     const { place, scope } = boundary;
+    const byName = new Map(tasks.map((task) => [task.name, task]));
     const done = new Map<string, Outcome>();
     const roots: string[] = [];
     for (const task of tasks) {
@@ -346,7 +358,7 @@ class Walker {
         this.#follows(`${place.nodeName}.${task.name}`, open);
         continue;
       }
-      const outcome = this.#callTask(boundary, task, scopeOf(task, tasks, scope));
+      const outcome = this.#callTask(boundary, task, scopeOf(task, byName, scope));
       done.set(task.name, outcome);
       const { id } = outcome;
       if (id === undefined) continue;
@@ -363,7 +375,7 @@ class Walker {
     return { is: 'open', id };
   }
 
-  #callTask(boundary: Boundary, task: Task, visible: Values): Outcome {
+  #callTask(boundary: Boundary, task: Task, visible: Scope): Outcome {
     const { outcomes, fan } = this.#callAll(boundary, boundary.place.nodeName, task, visible);
     const [only] = outcomes;
     if (fan === undefined) return only ?? { is: 'open', id: undefined };
@@ -382,7 +394,7 @@ class Walker {
   // ---- calls
 
   /** Every run of one call: one, or one for each item. What it gives goes into the scope. */
-  #callAll(boundary: Boundary, prefix: string, call: Call, visible: Values): Runs {
+  #callAll(boundary: Boundary, prefix: string, call: Call, visible: Scope): Runs {
     const { kind, scope } = boundary;
     let filled: Call;
     let items: ReturnType<typeof readItems>;
@@ -410,11 +422,11 @@ class Walker {
     return { outcomes, fan: own };
   }
 
-  #placeOf({ place, stored }: Boundary, prefix: string, call: Call): Place {
+  #placeOf({ place, readsResult }: Boundary, prefix: string, call: Call): Place {
     return {
       nodeName: `${prefix}.${call.name}`,
       boundaryName: place.nodeName,
-      boundary: stored,
+      readsResult,
       callName: call.name,
       templateName: typeof call.raw.template === 'string' ? call.raw.template : undefined,
       depth: place.depth + 1,
@@ -430,7 +442,7 @@ class Walker {
   #add({ nodeName, boundaryName, templateName }: Place, members: Omit<WorkflowNode, Common>): string {
     const id = this.#id(nodeName);
     if (this.#nodes.has(id)) throw new Unforeseen('two of its nodes have one id');
-    this.#nodes.set(id, {
+    const node = {
       id,
       name: nodeName,
       displayName: boundaryName === undefined ? nodeName : displayName(nodeName, boundaryName),
@@ -440,7 +452,9 @@ class Walker {
       startedAt: this.#time,
       finishedAt: members.phase === 'Succeeded' ? this.#time : null,
       ...members,
-    });
+    };
+    this.#nodes.set(id, node);
+    this.#bytes += sizeOfNode(node);
     return id;
   }
 
@@ -448,7 +462,9 @@ class Walker {
     const node = this.#nodes.get(parent);
     if (node === undefined) return;
     const children = node.children ?? [];
-    if (!children.includes(child)) node.children = [...children, child];
+    if (children.includes(child)) return;
+    node.children = [...children, child];
+    this.#bytes += child.length;
   }
 }
 

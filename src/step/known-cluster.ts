@@ -6,6 +6,8 @@ export interface NamespaceSettings {
   readonly isEnabled: boolean;
   readonly memoize: MemoizeMode;
   readonly capture: 'sidecar' | 'server' | 'off';
+  /** Whether steps are served when a Workflow is submitted. */
+  readonly lookAhead: 'on' | 'off';
 }
 
 /** One LimitRange item of type Container or Pod, quantities as written. */

@@ -12,6 +12,8 @@ export interface Metrics {
   /** From when the leader first saw the gated pod to the patch that ended it, seconds. */
   completion(seconds: number): void;
   captureRequest(status: number): void;
+  /** Steps of one Workflow that were served as it was submitted. */
+  servedAtSubmission(served: { steps: number; isDryRun: boolean }): void;
   setLeader(isLeader: boolean): void;
   setCertificateExpiry(unixSeconds: number): void;
 }
@@ -55,6 +57,12 @@ export function createMetrics(): Metrics {
     labelNames: ['status'] as const,
     registers,
   });
+  const servedSteps = new Counter({
+    name: 'stepmemo_served_at_submission_total',
+    help: 'Steps that were served when their Workflow was submitted, by whether it was a dry run.',
+    labelNames: ['dry_run'] as const,
+    registers,
+  });
   const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
   const expiry = new Gauge({
     name: 'stepmemo_certificate_expiry_timestamp_seconds',
@@ -70,6 +78,7 @@ export function createMetrics(): Metrics {
     outcome: (reason) => outcomes.inc({ reason }),
     completion: (seconds) => completions.observe(seconds),
     captureRequest: (status) => captures.inc({ status: String(status) }),
+    servedAtSubmission: ({ steps, isDryRun }) => servedSteps.inc({ dry_run: String(isDryRun) }, steps),
     setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
     setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
   };

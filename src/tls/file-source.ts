@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import type { KubeApi } from '../kube/types.ts';
 import { isPair, type Pair, parseCertificates } from './authority.ts';
+import { AcceptedPaths, lookAheadPath } from './look-ahead-path.ts';
 import type { SourceRounds } from './rounds.ts';
 import { distrustOf } from './self-source.ts';
 import { keepWebhookBundles } from './webhook-bundles.ts';
@@ -35,6 +36,7 @@ export function createFileSource(options: FileSourceOptions): SourceRounds {
   return {
     current: () => source.current(),
     caBundle: () => source.caBundle(),
+    isLookAheadPath: (path) => source.paths.has(path),
     readiness: () => source.readiness(),
     expiresAt: () => source.expiresAt(),
     round: () => source.round(),
@@ -82,6 +84,7 @@ class FileSource {
   #ca: string | undefined;
   #trouble: string | undefined = 'no certificate has been read yet';
   #bundles: readonly { webhook: string; pem: string }[] = [];
+  readonly paths = new AcceptedPaths();
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
@@ -118,10 +121,15 @@ class FileSource {
     this.#pair = reading.pair;
     this.#ca = reading.ca;
     if (isNew) this.#options.log.info({ expiresAt: this.expiresAt() }, 'read a certificate from files');
-    const { config, kube } = this.#options;
+    const { config, kube, now } = this.#options;
+    const path = lookAheadPath(reading.pair.key);
+    this.paths.see(path, now());
     const service = { namespace: config.ownNamespace, name: config.serviceName };
     const where = { kube, service, configurationName: config.webhookConfigurationName };
-    const read = await keepWebhookBundles(where, this.#ca);
+    const read = await keepWebhookBundles(
+      where,
+      this.#ca === undefined ? undefined : { pem: this.#ca, lookAheadPath: path },
+    );
     if (read.ok) {
       this.#bundles = read.bundles;
       this.#trouble = undefined;

@@ -12,6 +12,8 @@ export interface CertificateSource {
   onChange(listener: (options: SecureContextOptions) => void): void;
   /** PEM of the authorities that our certificates may come from: for the sidecars. Empty where it is not known yet. */
   caBundle(): string;
+  /** Whether the path of a request is one on which the API server asks for look-ahead. */
+  isLookAheadPath(path: string): boolean;
   /** Ready once the certificate verifies against the bundle of each webhook as the API server has it. */
   readiness(): { readonly isReady: boolean; readonly reason?: string };
   /** End of the current certificate's life. */
@@ -27,6 +29,7 @@ export interface CertificateSource {
 export interface SourceRounds {
   readonly current: () => SecureContextOptions;
   readonly caBundle: () => string;
+  readonly isLookAheadPath: (path: string) => boolean;
   readonly readiness: CertificateSource['readiness'];
   readonly expiresAt: () => Date | undefined;
   /** Returns whether there is a new certificate. Throws when something went wrong that it has no word for. */
@@ -61,6 +64,7 @@ export function driveRounds(rounds: SourceRounds, options: RoundsOptions): Certi
   return {
     current: rounds.current,
     caBundle: rounds.caBundle,
+    isLookAheadPath: rounds.isLookAheadPath,
     readiness: rounds.readiness,
     expiresAt: rounds.expiresAt,
     refresh,

@@ -5,6 +5,7 @@ import type { KubeApi } from '../kube/types.ts';
 import { type AuthorityTerms, bundleOf, chooseSigner, type Signer } from './authorities.ts';
 import { issueLeaf, leafNeedsRenewal, type Pair, parseCertificates, type Tools, verifyChain } from './authority.ts';
 import { keepAuthorities } from './authority-secret.ts';
+import { AcceptedPaths, lookAheadPath } from './look-ahead-path.ts';
 import type { SourceRounds } from './rounds.ts';
 import { keepWebhookBundles, type ReadBack } from './webhook-bundles.ts';
 
@@ -29,6 +30,7 @@ export function createSelfSource(options: SelfSourceOptions): SourceRounds {
   return {
     current: () => source.current(),
     caBundle: () => source.bundle,
+    isLookAheadPath: (path) => source.paths.has(path),
     readiness: () => source.readiness(),
     expiresAt: () => source.expiresAt(),
     round: () => source.round(),
@@ -55,6 +57,7 @@ class SelfSource {
   /** The bundle of each webhook, as last read; undefined before the first time. */
   #bundles: readonly { webhook: string; pem: string }[] | undefined;
   bundle = '';
+  readonly paths = new AcceptedPaths();
 
   constructor(options: SelfSourceOptions) {
     this.#options = options;
@@ -95,20 +98,21 @@ class SelfSource {
     });
     if (!kept.ok) return this.#note(kept.message);
     this.bundle = bundleOf(kept.authorities);
-    const read = await this.#keepBundles();
     const signer = chooseSigner(kept.authorities, now(), this.#terms);
     if (signer === undefined) return this.#note('no certificate authority can sign');
+    const read = await this.#keepBundles(lookAheadPath(signer.key));
     const isNew = await this.#renewLeaf(signer);
     if (!read.ok) return this.#note(read.message) || isNew;
     this.#trouble = undefined;
     return isNew;
   }
 
-  async #keepBundles(): Promise<ReadBack> {
-    const { config, kube } = this.#options;
+  async #keepBundles(path: string): Promise<ReadBack> {
+    const { config, kube, now } = this.#options;
+    this.paths.see(path, now());
     const service = { namespace: config.ownNamespace, name: config.serviceName };
     const options = { kube, service, configurationName: config.webhookConfigurationName };
-    const read = await keepWebhookBundles(options, this.bundle);
+    const read = await keepWebhookBundles(options, { pem: this.bundle, lookAheadPath: path });
     if (read.ok) this.#bundles = read.bundles;
     return read;
   }

@@ -16,6 +16,17 @@ export interface WebhookBundlesOptions {
   readonly service: { readonly namespace: string; readonly name: string };
 }
 
+/** What every webhook of ours is to carry. */
+export interface WantedBundle {
+  /** PEM. */
+  readonly pem: string;
+  /** Of the webhook of look-ahead, which has none in the manifests: nobody but the API server is to know it. */
+  readonly lookAheadPath: string;
+}
+
+/** Name of the webhook whose path is kept. */
+export const LOOK_AHEAD_WEBHOOK = 'look-ahead.stepmemo.io';
+
 export type ReadBack =
   | {
       readonly ok: true;
@@ -34,7 +45,7 @@ const configurationSchema = z.object({
       z.object({
         name: z.string(),
         clientConfig: z.object({
-          service: z.object({ namespace: z.string(), name: z.string() }).nullish(),
+          service: z.object({ namespace: z.string(), name: z.string(), path: z.string().nullish() }).nullish(),
           caBundle: z.string().nullish(),
         }),
       }),
@@ -47,19 +58,20 @@ interface Place {
   readonly index: number;
   readonly webhook: string;
   readonly pem: string;
+  readonly path: string;
 }
 
 /**
- * Makes every webhook of ours carry `bundle` (PEM), where it does not yet, and returns what the API server has then.
- * Without a `bundle`, and where cert-manager injects it, it only reads.
+ * Makes every webhook of ours carry what is wanted, where it does not yet, and returns what the API server has then. Where
+ * nothing is wanted, and where cert-manager injects the bundle, it only reads.
  */
 export async function keepWebhookBundles(
   options: WebhookBundlesOptions,
-  bundle: string | undefined,
+  wanted: WantedBundle | undefined,
 ): Promise<ReadBack> {
   const bundles: { webhook: string; pem: string }[] = [];
   for (const resource of [RESOURCES.mutatingWebhookConfigurations, RESOURCES.validatingWebhookConfigurations]) {
-    const outcome = await keepOne(options, { resource, name: options.configurationName }, bundle);
+    const outcome = await keepOne(options, { resource, name: options.configurationName }, wanted);
     if (!outcome.ok) return outcome;
     bundles.push(...outcome.bundles);
   }
@@ -69,11 +81,11 @@ export async function keepWebhookBundles(
 async function keepOne(
   options: WebhookBundlesOptions,
   path: ObjectPath,
-  bundle: string | undefined,
+  wanted: WantedBundle | undefined,
 ): Promise<ReadBack> {
   let outcome: Attempt = { ok: false, message: '', isRaceLost: false };
   for (let tries = 0; tries < MOST_TRIES; tries++) {
-    outcome = await tryOne(options, path, bundle);
+    outcome = await tryOne(options, path, wanted);
     if (outcome.ok || !outcome.isRaceLost) break;
   }
   return outcome.ok ? outcome : { ok: false, message: `${path.resource.resource} ${path.name}: ${outcome.message}` };
@@ -81,16 +93,22 @@ async function keepOne(
 
 type Attempt = (ReadBack & { ok: true }) | { ok: false; message: string; isRaceLost: boolean };
 
-async function tryOne(options: WebhookBundlesOptions, path: ObjectPath, bundle: string | undefined): Promise<Attempt> {
+async function tryOne(
+  options: WebhookBundlesOptions,
+  path: ObjectPath,
+  wanted: WantedBundle | undefined,
+): Promise<Attempt> {
   const read = await options.kube.get(path);
   if (!read.ok) {
     return read.status === 404 ? { ok: true, bundles: [] } : { ok: false, message: read.message, isRaceLost: false };
   }
   const { places, resourceVersion, isInjected } = placesIn(read.value, options);
-  if (bundle === undefined || isInjected) return { ok: true, bundles: places };
-  const wrong = places.filter(({ pem }) => !isSameBundle(pem, bundle));
-  if (wrong.length === 0) return { ok: true, bundles: places };
-  const written = await options.kube.patch(path, patchOf(resourceVersion, wrong, bundle));
+  if (wanted === undefined || isInjected) return { ok: true, bundles: places };
+  const operations = places.flatMap((place) => operationsFor(place, wanted));
+  if (operations.length === 0) return { ok: true, bundles: places };
+  // The version is tested, since positions in the list count: nobody may have changed it in between.
+  const test = { op: 'test' as const, path: '/metadata/resourceVersion', value: resourceVersion };
+  const written = await options.kube.patch(path, [test, ...operations]);
   return written.ok
     ? { ok: true, bundles: placesIn(written.value, options).places }
     : { ok: false, message: written.message, isRaceLost: isOvertaken(written) };
@@ -101,26 +119,33 @@ function placesIn(
   options: WebhookBundlesOptions,
 ): { places: Place[]; resourceVersion: string; isInjected: boolean } {
   const { metadata, webhooks } = configurationSchema.parse(object);
-  const isOurs = (service: { namespace: string; name: string } | null | undefined) =>
+  const isOurs = (service: { namespace: string; name: string; path?: string | null | undefined } | null | undefined) =>
     service?.namespace === options.service.namespace && service.name === options.service.name;
   const places = (webhooks ?? []).flatMap(({ name, clientConfig }, index) =>
     isOurs(clientConfig.service)
-      ? [{ index, webhook: name, pem: Buffer.from(clientConfig.caBundle ?? '', 'base64').toString() }]
+      ? [
+          {
+            index,
+            webhook: name,
+            pem: Buffer.from(clientConfig.caBundle ?? '', 'base64').toString(),
+            path: clientConfig.service?.path ?? '',
+          },
+        ]
       : [],
   );
   const isInjected = Object.keys(metadata.annotations ?? {}).some((key) => key.startsWith(INJECTOR_PREFIX));
   return { places, resourceVersion: metadata.resourceVersion, isInjected };
 }
 
-/** The version is tested, since positions in the list count: nobody may have changed it in between. */
-function patchOf(resourceVersion: string, places: readonly Place[], bundle: string): JsonPatch {
-  const value = Buffer.from(bundle).toString('base64');
-  const operations = places.map(
-    ({ index }): JsonPatchOperation => ({
-      op: 'add',
-      path: pointer('webhooks', index, 'clientConfig', 'caBundle'),
-      value,
-    }),
-  );
-  return [{ op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }, ...operations];
+function operationsFor({ index, webhook, pem, path }: Place, wanted: WantedBundle): JsonPatch {
+  const isPathKept = webhook === LOOK_AHEAD_WEBHOOK;
+  const add = (value: string, ...member: readonly string[]): JsonPatchOperation => ({
+    op: 'add',
+    path: pointer('webhooks', index, 'clientConfig', ...member),
+    value,
+  });
+  return [
+    ...(isSameBundle(pem, wanted.pem) ? [] : [add(Buffer.from(wanted.pem).toString('base64'), 'caBundle')]),
+    ...(isPathKept && path !== wanted.lookAheadPath ? [add(wanted.lookAheadPath, 'service', 'path')] : []),
+  ];
 }

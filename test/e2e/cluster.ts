@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { NODE_ID_ANNOTATION, WORKFLOW_LABEL } from '../../src/argo/names.ts';
 import type { Outputs } from '../../src/argo/outputs.ts';
 import { isOlderThan, parseArgoVersion } from '../../src/argo/versions.ts';
-import { ENABLED_LABEL, KEY_ANNOTATION } from '../../src/base/names.ts';
+import { ENABLED_LABEL, KEY_ANNOTATION, LOOK_AHEAD_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES, type ResourcePath } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import { connect, type TestKube } from '../integration/test-kube.ts';
@@ -41,11 +41,20 @@ export function isArgoOlderThan(major: number, minor: number): boolean {
 
 let counter = 0;
 
-/** A fresh namespace, opted in unless told otherwise, with what artifact and resource steps need. */
+/**
+ * A fresh namespace, opted in unless told otherwise, with what artifact and resource steps need. Hits come by the pods' way unless
+ * look-ahead is asked for.
+ */
 export async function givenNamespace(
-  options: { isEnabled?: boolean; annotations?: Record<string, string>; labels?: Record<string, string> } = {},
+  options: {
+    isEnabled?: boolean;
+    lookAhead?: 'on' | 'off';
+    annotations?: Record<string, string>;
+    labels?: Record<string, string>;
+  } = {},
 ): Promise<string> {
-  const { isEnabled = true, annotations = {}, labels = {} } = options;
+  const { isEnabled = true, lookAhead = 'off', labels = {} } = options;
+  const annotations = { [LOOK_AHEAD_ANNOTATION]: lookAhead, ...options.annotations };
   const kube = await admin();
   const name = `e2e-${Date.now().toString(36)}-${counter++}`;
   await kube.require('POST', '/api/v1/namespaces', {
@@ -122,7 +131,14 @@ export interface WorkflowNode {
   readonly phase: string;
   readonly message?: string;
   readonly hostNodeName?: string;
+  readonly templateName?: string;
+  readonly templateScope?: string;
+  readonly boundaryID?: string;
+  readonly children?: readonly string[];
+  readonly outboundNodes?: readonly string[];
+  readonly inputs?: unknown;
   readonly outputs?: Outputs;
+  readonly memoizationStatus?: { readonly hit: boolean };
   readonly startedAt?: string;
   readonly finishedAt?: string;
 }

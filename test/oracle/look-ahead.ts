@@ -8,8 +8,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonObject } from '../../src/base/json.ts';
+import { findBrokenRule } from '../../src/look-ahead/check-nodes.ts';
 import { walkAhead } from '../../src/look-ahead/walk.ts';
-import { findBrokenRule } from '../support/node-invariants.ts';
 import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
 import { createRandom } from '../support/random.ts';
 

@@ -21,6 +21,7 @@ async function serve(
   const app = createAdmissionApp({
     handlers: { '/mutate/pods': handler, '/mutate/workflows': handler },
     closing: ['/mutate/workflows'],
+    secret: { route: '/look-ahead', isPath: (path) => path === '/look-ahead/known', handler },
     bodyLimitBytes: 2000,
     deadlineMs,
     log,
@@ -67,6 +68,18 @@ describe('the admission app', () => {
       [200, 'keep-alive'],
       [200, 'close'],
     ]);
+  });
+
+  it('serves a secret path by its route, and no other below it', async () => {
+    const { url, metrics } = await serve(({ uid }) =>
+      answerVerdict(uid, { decision: 'skip', reason: 'nothing-foreseen', message: '', patch: [], warnings: [] }),
+    );
+    const at = (path: string) => post(url.replace('/mutate/pods', path), review());
+    const statuses = await Promise.all(['/look-ahead/known', '/look-ahead/no', '/look-ahead', '/'].map(at));
+    expect(statuses.map(({ status }) => status)).toEqual([200, 404, 404, 200]);
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('path="/look-ahead",decision="skip",reason="nothing-foreseen"} 1');
+    expect(text).not.toContain('known');
   });
 
   it('unpacks no body', async () => {

@@ -185,7 +185,7 @@ describe('watchCluster', () => {
     expect(cluster.isSynced).toBe(false);
     await cluster.whenSynced();
     expect(cluster.isSynced).toBe(true);
-    expect(cluster.namespace('team')).toEqual({ isEnabled: true, memoize: 'managed', capture: 'off' });
+    expect(cluster.namespace('team')).toEqual({ isEnabled: true, memoize: 'managed', capture: 'off', lookAhead: 'on' });
     expect(cluster.lookUp('team', 'results', 'key')).toMatchObject({ found: 'entry', entry: { nodeID: 'n' } });
     expect(cluster.lookUp('other', 'results', 'key')).toEqual({ found: 'nothing' });
     expect(cluster.limitRanges('team')).toEqual([{ type: 'Pod', max: { cpu: '1' } }]);

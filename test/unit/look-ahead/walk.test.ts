@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
 import type { EntryLookup } from '../../../src/cache/entry.ts';
+import { findBrokenRule } from '../../../src/look-ahead/check-nodes.ts';
 import { type Walked, walkAhead } from '../../../src/look-ahead/walk.ts';
-import { findBrokenRule } from '../../support/node-invariants.ts';
 import { cacheOf, oracleWorkflow } from '../../support/oracle-workflows.ts';
 import { createRandom } from '../../support/random.ts';
 

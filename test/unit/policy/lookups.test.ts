@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createArgoVersionSource } from '../../../src/admission/argo-version-source.ts';
+import { createArgoSource } from '../../../src/admission/argo-source.ts';
 import { judgeWithLookups } from '../../../src/admission/policy-lookups.ts';
 import { createValidateWorkflows } from '../../../src/admission/validate-workflows.ts';
 import { createLog } from '../../../src/base/log.ts';
@@ -124,8 +124,8 @@ describe('the version of Argo', () => {
     };
     return {
       clock,
-      ...createArgoVersionSource({
-        kube: { list },
+      ...createArgoSource({
+        kube: { list, get: async () => notFound },
         controllerNamespace: 'argo',
         setting,
         log,
@@ -135,32 +135,31 @@ describe('the version of Argo', () => {
   }
   const found = (image: string): KubeResult<readonly KubeObject[]> => ({ ok: true, value: [controller(image)] });
 
-  it('is what the setting says; nobody is asked', async () => {
-    const { read, clock } = source([], '3.4.17');
-    expect(await read(1000)).toEqual({ major: 3, minor: 4, patch: 17 });
-    expect(clock.asked).toBe(0);
+  it('is what the setting says', async () => {
+    const { read } = source([found('x/workflow-controller:v4.0.5')], '3.4.17');
+    expect((await read(1000)).version).toEqual({ major: 3, minor: 4, patch: 17 });
   });
 
   it('is read from the controller, once a minute, and an old answer serves meanwhile', async () => {
     const { read, clock } = source([found('x/workflow-controller:v3.4.17'), found('x/workflow-controller:v4.0.5')]);
-    expect(await read(1000)).toMatchObject({ major: 3 });
-    expect(await read(1000)).toMatchObject({ major: 3 });
+    expect((await read(1000)).version).toMatchObject({ major: 3 });
+    expect((await read(1000)).version).toMatchObject({ major: 3 });
     expect(clock.asked).toBe(1);
     clock.nowMs = 61_000;
-    expect(await read(1000)).toMatchObject({ major: 3 });
-    await expect.poll(() => read(1000)).toMatchObject({ major: 4 });
+    expect((await read(1000)).version).toMatchObject({ major: 3 });
+    await expect.poll(async () => (await read(1000)).version).toMatchObject({ major: 4 });
     expect(clock.asked).toBe(2);
   });
 
   it('is unknown where it cannot be had, or takes too long', async () => {
-    expect(await source([notFound]).read(1000)).toBe('unknown');
-    const never = createArgoVersionSource({
-      kube: { list: () => new Promise(() => {}) },
+    expect((await source([notFound]).read(1000)).version).toBe('unknown');
+    const never = createArgoSource({
+      kube: { list: () => new Promise(() => {}), get: async () => notFound },
       controllerNamespace: 'argo',
       setting: undefined,
       log,
     });
-    expect(await never.read(5)).toBe('unknown');
+    expect((await never.read(5)).version).toBe('unknown');
   });
 });
 
@@ -179,7 +178,7 @@ describe('POST /validate/workflows', () => {
     createValidateWorkflows({
       cluster: known,
       kube: cluster(objects),
-      argoVersion: { read: async () => ({ major: 4, minor: 0, patch: 5 }) },
+      argo: { read: async () => ({ version: { major: 4, minor: 0, patch: 5 }, defaults: undefined }) },
       config: { policy, controllerAccounts: ['system:serviceaccount:argo:argo'], controllerNamespace: 'argo' },
     });
   const request = (object: KubeObject, namespace: string, operation = 'CREATE') => ({

@@ -156,7 +156,9 @@ export interface ClusterOptions extends Partial<Omit<KnownCluster, 'namespace' |
 export function buildCluster(options: ClusterOptions = {}): KnownCluster {
   const { entry = { found: 'nothing' }, ...others } = options;
   const settings: NamespaceSettings | undefined =
-    'settings' in options ? options.settings : { isEnabled: true, memoize: 'managed', capture: 'sidecar' };
+    'settings' in options
+      ? options.settings
+      : { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' };
   return {
     isSynced: true,
     arePoliciesInstalled: true,
@@ -169,7 +171,7 @@ export function buildCluster(options: ClusterOptions = {}): KnownCluster {
   };
 }
 
-export const NATIVE: NamespaceSettings = { isEnabled: true, memoize: 'native', capture: 'sidecar' };
+export const NATIVE: NamespaceSettings = { isEnabled: true, memoize: 'native', capture: 'sidecar', lookAhead: 'on' };
 
 /** A fresh entry with the one output parameter of PLAIN_TEMPLATE. */
 export function buildEntry(outputs: Json | null = { parameters: [{ name: 'out', value: '1' }] }): EntryLookup {

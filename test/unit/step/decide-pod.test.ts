@@ -283,12 +283,12 @@ describe('decidePod chooses how to capture', () => {
     ['by default', {}, 'sidecar'],
     [
       'as the namespace says',
-      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'server' } } },
+      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'server', lookAhead: 'on' } } },
       'server',
     ],
     [
       'off as the namespace says',
-      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'off' } } },
+      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'off', lookAhead: 'on' } } },
       'off',
     ],
     ['as the template says', { pod: { annotations: { ...MANAGED, 'stepmemo.io/capture': 'server' } } }, 'server'],

@@ -61,7 +61,7 @@ describe('files', () => {
     const source = sourceFor(kube);
     await source.refresh();
     expect(source.current()).toEqual({ cert: leaf.certificate, key: leaf.key });
-    expect(bundlesIn(kube)).toEqual([authority.certificate, 'other', authority.certificate]);
+    expect(bundlesIn(kube)).toEqual([authority.certificate, 'other', authority.certificate, authority.certificate]);
     expect(source.caBundle()).toBe(authority.certificate);
     expect(source.readiness()).toEqual({ isReady: true });
   });

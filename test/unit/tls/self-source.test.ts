@@ -19,6 +19,7 @@ import {
   kubeWithWebhooks,
   MONTH_MS,
   tools as makeTools,
+  pathsIn,
   quietLog,
   SERVICE_NAME,
   webhookConfiguration,
@@ -44,6 +45,49 @@ function replica(kube: MemoryKube, clock = new Clock()): CertificateSource {
   return createCertificateSource({ config: CONFIG, kube, log: quietLog(), now: clock.now, tools, settleMs: SETTLE_MS });
 }
 const certificateOf = (source: CertificateSource) => String(source.current().cert ?? '');
+
+describe('the path of look-ahead', () => {
+  test('is written with the bundles, alike by each replica, and accepted there', async () => {
+    const kube = kubeWithWebhooks();
+    const [one, other] = [replica(kube), replica(kube)];
+    await one.refresh();
+    const [pods, others, workflows, path = ''] = pathsIn(kube);
+    expect([pods, others, workflows]).toEqual(['/', '/', '/']);
+    await other.refresh();
+    expect(pathsIn(kube)[3]).toBe(path);
+    expect([one, other].map((source) => source.isLookAheadPath(path))).toEqual([true, true]);
+    expect(one.isLookAheadPath('/look-ahead')).toBe(false);
+  });
+
+  test('is written again where somebody has put another there', async () => {
+    const kube = kubeWithWebhooks();
+    const source = replica(kube);
+    await source.refresh();
+    const path = pathsIn(kube)[3];
+    kube.put(RESOURCES.mutatingWebhookConfigurations, webhookConfiguration());
+    await source.refresh();
+    expect(pathsIn(kube)[3]).toBe(path);
+  });
+
+  test('follows the authority: the old one is taken for ten minutes more', async () => {
+    const kube = kubeWithWebhooks();
+    const clock = new Clock();
+    const source = replica(kube, clock);
+    await source.refresh();
+    const before = pathsIn(kube)[3] ?? '';
+    // The new authority signs once it has settled.
+    clock.move(25 * MONTH_MS);
+    await source.refresh();
+    clock.move(2 * SETTLE_MS);
+    await source.refresh();
+    const after = pathsIn(kube)[3] ?? '';
+    expect(after).not.toBe(before);
+    expect([before, after].map((path) => source.isLookAheadPath(path))).toEqual([true, true]);
+    clock.move(11 * 60_000);
+    await source.refresh();
+    expect([before, after].map((path) => source.isLookAheadPath(path))).toEqual([false, true]);
+  });
+});
 
 describe('the first round', () => {
   test('makes the CA, puts it into the webhooks that are ours, and issues a leaf that verifies', async () => {
@@ -106,7 +150,7 @@ describe('the first round', () => {
     kube.put(RESOURCES.validatingWebhookConfigurations, webhookConfiguration());
     await replica(kube).refresh();
     const stored = kube.peek(RESOURCES.validatingWebhookConfigurations, undefined, 'stepmemo');
-    expect(JSON.stringify(stored).match(/"caBundle"/g)).toHaveLength(3);
+    expect(JSON.stringify(stored).match(/"caBundle"/g)).toHaveLength(4);
   });
   test('without any configuration the capture endpoint serves all the same', async () => {
     const kube = kubeWithWebhooks();

@@ -36,7 +36,7 @@ export async function tools(): Promise<Tools> {
 
 export const configOf = (parts: Partial<Config> = {}): Config => configSchema.parse(parts);
 
-/** A webhook configuration with two webhooks of ours and one of somebody else. */
+/** A webhook configuration with three webhooks of ours, and one of somebody else. */
 export function webhookConfiguration(annotations?: Record<string, string>) {
   const service = { namespace: 'stepmemo', name: 'stepmemo', path: '/', port: 443 };
   return {
@@ -47,6 +47,7 @@ export function webhookConfiguration(annotations?: Record<string, string>) {
       { name: 'pods.stepmemo.io', clientConfig: { service } },
       { name: 'other.example.com', clientConfig: { service: { ...service, name: 'other' }, caBundle: 'b3RoZXI=' } },
       { name: 'workflows.stepmemo.io', clientConfig: { service } },
+      { name: 'look-ahead.stepmemo.io', clientConfig: { service: { ...service, path: undefined } } },
     ],
   };
 }
@@ -65,6 +66,14 @@ export function bundlesIn(kube: MemoryKube): (string | undefined)[] {
   return stored.webhooks.map(({ clientConfig: { caBundle } }) =>
     caBundle === undefined ? undefined : Buffer.from(caBundle, 'base64').toString(),
   );
+}
+
+/** The paths of the stored mutating configuration. */
+export function pathsIn(kube: MemoryKube): (string | undefined)[] {
+  const stored = kube.peek(RESOURCES.mutatingWebhookConfigurations, undefined, 'stepmemo') as unknown as {
+    webhooks: { clientConfig: { service: { path?: string } } }[];
+  };
+  return stored.webhooks.map(({ clientConfig }) => clientConfig.service.path);
 }
 
 export const quietLog = (): Log => memoryLog() as unknown as Log;

@@ -1,4 +1,4 @@
-import type { WorkflowNode } from '../../src/look-ahead/node.ts';
+import type { WorkflowNode } from './node.ts';
 
 /**
  * What must hold of nodes before they are given to Argo, whatever made them; undefined where all of it does. A node that is

@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { ARGO_API_VERSION } from '../argo/names.ts';
+import { LOOK_AHEAD_DIGEST_ANNOTATION } from '../base/names.ts';
+import { type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
+import { type AheadVerdict, judgeSubmissionAhead } from '../look-ahead/judge-submission.ts';
+import type { KnownCluster } from '../step/known-cluster.ts';
+import type { RecordEvent } from '../telemetry/events.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { answerVerdict } from './answer.ts';
+import type { AdmissionHandler } from './app.ts';
+import type { ArgoSource } from './argo-source.ts';
+import { withNamespace } from './mutate-pods.ts';
+import { skipUnsupported } from './unsupported.ts';
+
+export interface LookAheadOptions {
+  readonly cluster: KnownCluster;
+  readonly kube: Pick<KubeApi, 'get'>;
+  readonly argo: ArgoSource;
+  /** Whether pods or task results of a Workflow of that name are there. */
+  readonly knowsWorkflow: (namespace: string, name: string) => boolean;
+  readonly recordEvent: RecordEvent;
+  readonly metrics: Pick<Metrics, 'servedAtSubmission'>;
+}
+
+/** What is not known of Argo by then is unknown. */
+const ARGO_DEADLINE_MS = 50;
+/** How long a Workflow is walked; the answer has still to be written, within its own deadline. */
+const WALK_MS = 100;
+
+/** POST on the path of look-ahead: a Workflow gets the nodes of its cached steps as it is created. */
+export function createLookAhead(options: LookAheadOptions): AdmissionHandler {
+  const { cluster, argo, knowsWorkflow, metrics } = options;
+  return async (request) => {
+    const unsupported = skipUnsupported(request, { kinds: ['Workflow'], operations: ['CREATE'] });
+    if (unsupported) return unsupported;
+    const object = withNamespace(request);
+    const namespace = object.metadata?.namespace ?? '';
+    const facts = await argo.read(ARGO_DEADLINE_MS);
+    const endMs = performance.now() + WALK_MS;
+    const verdict = judgeSubmissionAhead({
+      object,
+      namespace: cluster.namespace(namespace),
+      cluster,
+      argo: facts,
+      knowsWorkflow: (name) => knowsWorkflow(namespace, name),
+      lookUp: (cache, key) => cluster.lookUp(namespace, cache, key),
+      suffix: makeSuffix(),
+      now: new Date(),
+      isOverdue: () => performance.now() > endMs,
+    });
+    metrics.servedAtSubmission({ steps: verdict.served, isDryRun: request.dryRun === true });
+    if (request.dryRun !== true && verdict.digest !== undefined) void tellOnceThere(options, namespace, verdict);
+    return answerVerdict(request.uid, verdict);
+  };
+}
+
+/** What the API server makes names of, without vowels; twice as many as it adds, for it does not try again on a clash. */
+const LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+const SUFFIX_LENGTH = 10;
+
+function makeSuffix(): string {
+  return [...randomBytes(SUFFIX_LENGTH)].map((byte) => LETTERS[byte % LETTERS.length]).join('');
+}
+
+/** When a Workflow is looked for after its answer: it is there at once, unless another webhook takes its time or refuses it. */
+const LOOKS_MS = [250, 1_000, 4_000];
+
+/** An Event needs the UID of a Workflow, which it has once it is stored. */
+async function tellOnceThere(
+  { kube, recordEvent }: LookAheadOptions,
+  namespace: string,
+  { workflowName, digest, reason, message }: AheadVerdict,
+): Promise<void> {
+  for (const waitMs of LOOKS_MS) {
+    await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
+    const found = await kube.get(
+      { resource: RESOURCES.workflows, namespace, name: workflowName },
+      { metadataOnly: true },
+    );
+    if (!found.ok || digestOf(found.value) !== digest) continue;
+    const uid = found.value.metadata?.uid;
+    const regarding = { apiVersion: ARGO_API_VERSION, kind: 'Workflow', namespace, name: workflowName, uid };
+    return recordEvent({ regarding, type: 'Normal', reason, message });
+  }
+}
+
+function digestOf({ metadata }: KubeObject): string | undefined {
+  return metadata?.annotations?.[LOOK_AHEAD_DIGEST_ANNOTATION];
+}

@@ -1,0 +1,245 @@
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { must, waitFor } from '../integration/harness.ts';
+import {
+  admin,
+  type EndedWorkflow,
+  givenNamespace,
+  podsOf,
+  submit,
+  untilEnded,
+  untilEntries,
+  type WorkflowNode,
+} from './cluster.ts';
+
+/*
+ * Workflows that are served when they are submitted. Each runs three times: its steps execute, then they are hits by the pods'
+ * way, then by look-ahead. The last two have to end alike, tree and outputs, but that the last has no pod of a hit.
+ */
+const LOOK_AHEAD = 'stepmemo.io/look-ahead';
+const out = (kind: string, name: string) => `{{${kind}.${name}.outputs.parameters.o}}`;
+
+/** A step that gives its input and a plus sign, memoized under its input. */
+const work = (cache: string) => ({
+  name: 'work',
+  inputs: { parameters: [{ name: 'x' }] },
+  memoize: { key: '{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: cache } } },
+  container: {
+    image: 'busybox:local',
+    command: ['sh', '-c'],
+    args: ["printf '%s+' '{{inputs.parameters.x}}' > /tmp/o"],
+  },
+  outputs: { parameters: [{ name: 'o', valueFrom: { path: '/tmp/o' } }] },
+});
+const call = (name: string, x: string, more: object = {}) => ({
+  name,
+  template: 'work',
+  arguments: { parameters: [{ name: 'x', value: x }] },
+  ...more,
+});
+
+interface Case {
+  readonly name: string;
+  readonly templates: readonly object[];
+  /** Memoized steps of one run. */
+  readonly steps: number;
+  /** Pods of the third run. */
+  readonly pods: number;
+  readonly spec?: object;
+}
+
+const uncached = { ...work('none'), name: 'uncached', memoize: undefined };
+const CASES: readonly Case[] = [
+  {
+    name: 'chain',
+    steps: 3,
+    pods: 0,
+    templates: [
+      { name: 'main', steps: [[call('a', 'c')], [call('b', out('steps', 'a'))], [call('c', out('steps', 'b'))]] },
+    ],
+  },
+  {
+    name: 'diamond',
+    steps: 4,
+    pods: 0,
+    templates: [
+      {
+        name: 'main',
+        dag: {
+          tasks: [
+            call('a', 'd'),
+            call('b', `${out('tasks', 'a')}b`, { depends: 'a' }),
+            call('c', `${out('tasks', 'a')}c`, { dependencies: ['a'] }),
+            call('d', `${out('tasks', 'b')}${out('tasks', 'c')}`, { depends: 'b && c' }),
+          ],
+        },
+      },
+    ],
+  },
+  {
+    name: 'fan-out',
+    steps: 4,
+    pods: 0,
+    templates: [
+      {
+        name: 'main',
+        dag: {
+          tasks: [
+            call('fan', '{{item}}', { withItems: ['p', 'q', 3] }),
+            call('all', out('tasks', 'fan'), { depends: 'fan' }),
+          ],
+        },
+      },
+    ],
+  },
+  {
+    name: 'nested',
+    steps: 3,
+    pods: 0,
+    templates: [
+      {
+        name: 'main',
+        steps: [[{ ...call('first', 'n'), template: 'inner' }], [call('last', out('steps', 'first'))]],
+      },
+      {
+        name: 'inner',
+        inputs: { parameters: [{ name: 'x' }] },
+        dag: {
+          tasks: [call('a', '{{inputs.parameters.x}}'), call('b', out('tasks', 'a'), { depends: 'a' })],
+        },
+        outputs: { parameters: [{ name: 'o', valueFrom: { parameter: out('tasks', 'b') } }] },
+      },
+    ],
+  },
+  {
+    name: 'behind a step that runs',
+    steps: 3,
+    // The step that runs, and the hit behind it.
+    pods: 2,
+    templates: [
+      {
+        name: 'main',
+        dag: {
+          tasks: [
+            call('a', 'b'),
+            call('b', out('tasks', 'a'), { depends: 'a' }),
+            { ...call('runs', out('tasks', 'a'), { depends: 'a' }), template: 'uncached' },
+            call('after', `${out('tasks', 'runs')}x`, { depends: 'runs' }),
+          ],
+        },
+      },
+      uncached,
+    ],
+  },
+  {
+    name: 'exit handler',
+    steps: 1,
+    pods: 1,
+    templates: [
+      { name: 'main', steps: [[call('a', 'e')]] },
+      { ...uncached, name: 'bye', inputs: {}, outputs: {} },
+    ],
+    spec: { onExit: 'bye' },
+  },
+];
+
+interface Run {
+  readonly workflow: EndedWorkflow;
+  readonly pods: readonly KubeObject[];
+}
+const runs = new Map<string, readonly [Run, Run, Run]>();
+
+function workflow({ name, templates, spec = {} }: Case, label: object): KubeObject {
+  const cache = `cache-${name.replaceAll(' ', '-')}`;
+  return {
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'Workflow',
+    metadata: { generateName: `${name.replaceAll(' ', '-')}-`, labels: { ...label } },
+    spec: { entrypoint: 'main', templates: [...templates, work(cache)], ...spec },
+  };
+}
+
+let namespace: string;
+
+async function run(one: Case, lookAhead: 'on' | 'off'): Promise<Run> {
+  const name = await submit(namespace, workflow(one, { [LOOK_AHEAD]: lookAhead }));
+  const ended = await untilEnded(namespace, name);
+  return { workflow: ended, pods: await podsOf(ended) };
+}
+
+describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
+  beforeAll(async () => {
+    namespace = await givenNamespace({ lookAhead: 'on' });
+    await Promise.all(
+      CASES.map(async (one) => {
+        const first = await run(one, 'on');
+        await untilEntries(namespace, `cache-${one.name.replaceAll(' ', '-')}`, one.steps);
+        runs.set(one.name, [first, await run(one, 'off'), await run(one, 'on')]);
+      }),
+    );
+  }, 600_000);
+
+  describe.each(CASES)('$name', ({ name, pods }) => {
+    const runsOf = () => {
+      const found = runs.get(name);
+      if (found === undefined) throw new Error(`${name} was not run`);
+      return found;
+    };
+
+    it('ends as it does without', () => {
+      const [, without, ahead] = runsOf();
+      expect([without.workflow.phase, ahead.workflow.phase]).toEqual(['Succeeded', 'Succeeded']);
+      expect(treeOf(ahead.workflow)).toEqual(treeOf(without.workflow));
+    });
+
+    it('has no pod for what is served', () => {
+      const [first, without, ahead] = runsOf();
+      expect(first.pods.length).toBe(without.pods.length);
+      expect(ahead.pods).toHaveLength(pods);
+    });
+
+    it('says so', async () => {
+      const [, , { workflow: ended }] = runsOf();
+      const { annotations } = ended.object.metadata ?? {};
+      expect(annotations?.[LOOK_AHEAD]).toMatch(/^served \d+ of \d+ steps at submission/);
+      const kube = await admin();
+      await waitFor(
+        async () => {
+          const events = must(await kube.list({ resource: RESOURCES.events, namespace }));
+          return events.some(
+            ({ reason, regarding }) =>
+              reason === 'ServedAtSubmission' && (regarding as { name?: string }).name === ended.name,
+          );
+        },
+        { what: 'the Event' },
+      );
+    });
+  });
+});
+
+/** What Argo shows of a workflow, without what differs from run to run, and between a hit and a hit. */
+function treeOf({ name, nodes }: EndedWorkflow): unknown {
+  const names = new Map(nodes.map((node) => [node.id, node.name.replaceAll(name, 'WF')]));
+  const list = (ids: readonly string[] = []) => ids.map((id) => names.get(id) ?? `missing ${id}`).sort();
+  const describeNode = (node: WorkflowNode) => ({
+    name: names.get(node.id),
+    displayName: node.displayName.replaceAll(name, 'WF'),
+    type: node.type,
+    phase: node.phase,
+    templateName: node.templateName,
+    templateScope: node.templateScope?.replaceAll(name, 'WF'),
+    boundary: list(node.boundaryID === undefined ? [] : [node.boundaryID]),
+    children: list(node.children),
+    outbound: list(node.outboundNodes),
+    inputs: node.inputs,
+    outputs: comparable(node.outputs),
+  });
+  return nodes.map(describeNode).sort((a, b) => ((a.name ?? '') < (b.name ?? '') ? -1 : 1));
+}
+
+/** The logs of an uncached step lie where its own pod wrote them. */
+function comparable(outputs: WorkflowNode['outputs']): unknown {
+  if (outputs === undefined) return undefined;
+  const { artifacts: _, ...rest } = outputs;
+  return rest;
+}
