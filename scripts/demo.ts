@@ -40,6 +40,15 @@ interface DemoNode {
   readonly memoizationStatus?: { readonly hit: boolean };
 }
 
+type Outcome = 'ran' | 'servedAtSubmission' | 'servedByPod' | 'unclear';
+
+const WORDS: Readonly<Record<Outcome, string>> = {
+  ran: 'ran',
+  servedAtSubmission: 'served at submission',
+  servedByPod: 'served by its pod',
+  unclear: 'neither ran nor served',
+};
+
 const rows: Row[] = [];
 const surprises: string[] = [];
 
@@ -68,8 +77,6 @@ function prepare(): void {
   });
 }
 
-type Outcome = 'ran' | 'servedAtSubmission' | 'servedByPod' | 'unclear';
-
 /** Runs one example and notes what became of each memoized step. */
 function demonstrate(run: string, file: string, expected: Partial<Record<Outcome, number>>): void {
   const name = kubectl('create', '-n', NAMESPACE, '-f', example(file), '-o', 'jsonpath={.metadata.name}');
@@ -88,13 +95,6 @@ function demonstrate(run: string, file: string, expected: Partial<Record<Outcome
   if (!isDeepStrictEqual(seen, expected))
     surprises.push(`${run}: expected ${JSON.stringify(expected)}, saw ${JSON.stringify(seen)}`);
 }
-
-const WORDS: Readonly<Record<Outcome, string>> = {
-  ran: 'ran',
-  servedAtSubmission: 'served at submission',
-  servedByPod: 'served by its pod',
-  unclear: 'neither ran nor served',
-};
 
 function noteStep(run: string, workflow: DemoObject, node: DemoNode, pods: readonly DemoObject[]): Outcome {
   const pod = pods.find(({ metadata }) => metadata.annotations?.['workflows.argoproj.io/node-id'] === node.id);

@@ -9,6 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { answerVerdict } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import type { ArgoSource } from './argo-source.ts';
+import { judgeWithLookups } from './judge-with-lookups.ts';
 import { withNamespace } from './mutate-pods.ts';
 import { skipUnsupported } from './unsupported.ts';
 
@@ -26,28 +27,39 @@ export interface LookAheadOptions {
 const ARGO_DEADLINE_MS = 50;
 /** How long a Workflow is walked; the answer has still to be written, within its own deadline. */
 const WALK_MS = 100;
+/** Stored templates that are read for one Workflow. */
+const LOOKUPS = { deadlineMs: 80, limit: 20 };
 
 /** POST on the path of look-ahead: a Workflow gets the nodes of its cached steps as it is created. */
 export function createLookAhead(options: LookAheadOptions): AdmissionHandler {
-  const { cluster, argo, knowsWorkflow, metrics } = options;
+  const { cluster, kube, argo, knowsWorkflow, metrics } = options;
   return async (request) => {
     const unsupported = skipUnsupported(request, { kinds: ['Workflow'], operations: ['CREATE'] });
     if (unsupported) return unsupported;
     const object = withNamespace(request);
     const namespace = object.metadata?.namespace ?? '';
     const facts = await argo.read(ARGO_DEADLINE_MS);
-    const endMs = performance.now() + WALK_MS;
-    const verdict = judgeSubmissionAhead({
+    const known = {
       object,
       namespace: cluster.namespace(namespace),
       cluster,
       argo: facts,
-      knowsWorkflow: (name) => knowsWorkflow(namespace, name),
-      lookUp: (cache, key) => cluster.lookUp(namespace, cache, key),
+      knowsWorkflow: (name: string) => knowsWorkflow(namespace, name),
+      lookUp: (cache: string, key: string) => cluster.lookUp(namespace, cache, key),
       suffix: makeSuffix(),
       now: new Date(),
-      isOverdue: () => performance.now() > endMs,
-    });
+    };
+    const endMs = performance.now() + WALK_MS;
+    const verdict = await judgeWithLookups(kube, LOOKUPS, ({ lookUpTemplate }) =>
+      judgeSubmissionAhead({
+        ...known,
+        lookUpTemplate: (scope, name) =>
+          scope === 'cluster'
+            ? lookUpTemplate('ClusterWorkflowTemplate', undefined, name)
+            : lookUpTemplate('WorkflowTemplate', namespace, name),
+        isOverdue: () => performance.now() > endMs,
+      }),
+    );
     metrics.servedAtSubmission({ steps: verdict.served, isDryRun: request.dryRun === true });
     if (request.dryRun !== true && verdict.digest !== undefined) void tellOnceThere(options, namespace, verdict);
     return answerVerdict(request.uid, verdict);

@@ -8,8 +8,8 @@ import { hasOptedIn } from '../workflow/mutate-workflow.ts';
 import { answerPolicy } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import type { ArgoSource } from './argo-source.ts';
+import { judgeWithLookups } from './judge-with-lookups.ts';
 import { withNamespace } from './mutate-pods.ts';
-import { judgeWithLookups } from './policy-lookups.ts';
 import { skipUnsupported } from './unsupported.ts';
 
 export interface ValidateWorkflowsOptions {

@@ -15,6 +15,7 @@ import type { Verdict } from '../step/decision.ts';
 import type { KnownCluster, NamespaceSettings } from '../step/known-cluster.ts';
 import { findBrokenRule } from './check-nodes.ts';
 import { sizeOfNode, type WorkflowNode } from './node.ts';
+import type { LookUpTemplate } from './references.ts';
 import { type Walked, walkAhead } from './walk.ts';
 
 export interface AheadInput {
@@ -26,6 +27,7 @@ export interface AheadInput {
   /** Whether pods or task results of a Workflow of that name are there. */
   readonly knowsWorkflow: (workflowName: string) => boolean;
   readonly lookUp: (cache: string, key: string) => EntryLookup;
+  readonly lookUpTemplate: LookUpTemplate;
   /** Random letters and digits, for the name of a Workflow that has none yet. */
   readonly suffix: string;
   readonly now: Date;
@@ -145,7 +147,7 @@ function findReuseObstacle({ metadata }: JsonObject): Outcome | undefined {
 /** What Argo takes a Workflow for before it packs it, less what it will add. */
 const SIZE_LIMIT = 900 * 1024;
 
-function foresee({ object, namespace, lookUp, now, isOverdue }: AheadInput, workflowName: string): Outcome {
+function foresee({ object, namespace, now, ...input }: AheadInput, workflowName: string): Outcome {
   const room = SIZE_LIMIT - JSON.stringify(object).length;
   const walked = walkAhead({
     workflowName,
@@ -153,10 +155,11 @@ function foresee({ object, namespace, lookUp, now, isOverdue }: AheadInput, work
     namespace: String(asObject(object.metadata).namespace ?? ''),
     spec: asObject(object.spec),
     mode: namespace?.memoize ?? 'managed',
-    lookUp,
     now,
     roomBytes: room,
-    isOverdue,
+    lookUp: input.lookUp,
+    lookUpTemplate: input.lookUpTemplate,
+    isOverdue: input.isOverdue,
   });
   const { nodes } = walked;
   if (nodes.length === 0) return no('nothing-foreseen', describe(walked));

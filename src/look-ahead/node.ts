@@ -8,12 +8,14 @@ export interface WorkflowNode {
   readonly displayName: string;
   readonly type: 'Pod' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup';
   readonly templateName?: string;
+  readonly templateRef?: JsonObject;
   readonly templateScope: string;
   readonly phase: 'Succeeded' | 'Running';
   readonly boundaryID?: string;
   readonly message?: string;
   readonly startedAt: string;
-  readonly finishedAt: string | null;
+  /** Not while it runs: the schema of Argo's full CRD refuses null. */
+  readonly finishedAt?: string;
   readonly progress: string;
   readonly inputs?: { readonly parameters: readonly JsonObject[] };
   readonly outputs?: Outputs;

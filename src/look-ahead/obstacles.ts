@@ -5,14 +5,7 @@ import { LOOK_AHEAD_ANNOTATION, OWN_PREFIX } from '../base/names.ts';
 import { parametersOf, Unforeseen } from './values.ts';
 
 /** Members of a spec that act on all of its steps. */
-const SPEC_OBSTACLES = [
-  'workflowTemplateRef',
-  'templateDefaults',
-  'suspend',
-  'shutdown',
-  'synchronization',
-  'retryStrategy',
-] as const;
+const SPEC_OBSTACLES = ['suspend', 'shutdown', 'synchronization', 'retryStrategy'] as const;
 
 export function checkSpec(spec: JsonObject): void {
   for (const member of SPEC_OBSTACLES) if (isGiven(spec[member])) throw new Unforeseen(`the workflow has ${member}`);

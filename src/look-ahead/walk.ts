@@ -14,6 +14,7 @@ import { readTemplateMemoization } from '../step/memoization.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
 import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
+import { baseOf, joinSpec, type LookUpTemplate, referredBase, type TemplateBase, withDefaults } from './references.ts';
 import {
   addAggregates,
   fillCall,
@@ -33,6 +34,8 @@ export interface WalkInput extends Workflow {
   /** The entry under a key of a cache in the workflow's namespace. */
   readonly lookUp: (cache: string, key: string) => EntryLookup;
   readonly now: Date;
+  /** Stored template objects; none is known where it is left out. */
+  readonly lookUpTemplate?: LookUpTemplate;
   /** How much the nodes may take; no bound where it is left out. */
   readonly roomBytes?: number;
   /** Whether the time is up: what is not foreseen by then is left to the pods. */
@@ -82,7 +85,10 @@ interface Place {
   /** Whether somebody there reads the result of a call. */
   readonly readsResult: (callName: string) => boolean;
   readonly callName: string;
-  readonly templateName: string | undefined;
+  /** How it is called, as its node says. */
+  readonly called: Pick<WorkflowNode, 'templateName' | 'templateRef'>;
+  /** Where names of templates are looked up there. */
+  readonly base: TemplateBase;
   readonly depth: number;
 }
 
@@ -91,14 +97,15 @@ interface Boundary {
   readonly place: Place;
   readonly readsResult: (callName: string) => boolean;
   readonly kind: 'steps' | 'tasks';
+  readonly base: TemplateBase;
   /** What its calls have given so far. */
   readonly scope: Map<string, string>;
 }
 
 class Walker {
   readonly #input: WalkInput;
-  readonly #templates: ReadonlyMap<string, JsonObject>;
-  readonly #globals: Values;
+  #spec: JsonObject = {};
+  #globals: Values = new Map();
   readonly #nodes = new Map<string, { -readonly [Name in keyof WorkflowNode]: WorkflowNode[Name] }>();
   readonly #leaves: Leaf[] = [];
   readonly #time: string;
@@ -108,10 +115,6 @@ class Walker {
 
   constructor(input: WalkInput) {
     this.#input = input;
-    const { templates } = input.spec;
-    const named = (Array.isArray(templates) ? templates : []).filter(isObject);
-    this.#templates = new Map(named.map((template) => [String(template.name), template]));
-    this.#globals = readGlobals(input);
     this.#time = formatTimestamp(input.now);
     // Groups and links come after the steps that they hold.
     this.#roomBytes = 0.8 * (input.roomBytes ?? Number.POSITIVE_INFINITY);
@@ -119,24 +122,37 @@ class Walker {
 
   walk(): Walked {
     const { workflowName, spec } = this.#input;
+    try {
+      this.#spec = joinSpec(spec, this.#lookUpTemplate);
+      checkSpec(this.#spec);
+    } catch (error) {
+      if (!(error instanceof Unforeseen)) throw error;
+      this.#leaves.push({ nodeName: workflowName, outcome: 'unforeseen', message: error.message });
+      return { nodes: [], leaves: this.#leaves, isWhole: false };
+    }
+    this.#globals = readGlobals({ ...this.#input, spec: this.#spec });
+    const { entrypoint, arguments: given } = this.#spec;
     const place: Place = {
       nodeName: workflowName,
       boundaryName: undefined,
       readsResult: () => false,
       callName: workflowName,
-      templateName: typeof spec.entrypoint === 'string' ? spec.entrypoint : undefined,
+      called: typeof entrypoint === 'string' ? { templateName: entrypoint } : {},
+      // What a stored workflow is made of has no name of its own (workflow/util/merge.go:JoinWorkflowSpec).
+      base: baseOf(isObject(spec.workflowTemplateRef) ? 'local/' : `local/${workflowName}`, this.#spec),
       depth: 0,
     };
-    const outcome = this.#call(place, () => ({ template: spec.entrypoint, arguments: spec.arguments }));
+    const outcome = this.#call(place, () => ({ template: entrypoint, arguments: given }));
     return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole: outcome.is === 'served' };
   }
+
+  readonly #lookUpTemplate: LookUpTemplate = (scope, name) => this.#input.lookUpTemplate?.(scope, name);
 
   // ---- one template
 
   #call(place: Place, makeCall: () => JsonObject): Outcome {
     const before = this.#nodes.size;
     try {
-      if (place.depth === 0) checkSpec(this.#input.spec);
       return this.#callTemplate(place, makeCall());
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
@@ -154,7 +170,7 @@ class Walker {
     if (this.#bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
     if (this.#input.isOverdue?.() === true) throw new Unforeseen('there was no time left');
     checkCall(call);
-    const template = this.#resolve(call);
+    const { template, base } = this.#resolve(call, place.base);
     const inputs = readInputs(template, call, this.#globals);
     const locals = new Map([...this.#globals, ['node.name', place.nodeName]]);
     const first = fillIn({ ...template, inputs }, locals);
@@ -166,20 +182,21 @@ class Walker {
       case 'script':
         return this.#serveLeaf(place, filled);
       case 'steps':
-        return this.#walkSteps(place, filled, template);
+        return this.#walkSteps(place, filled, { stored: template, base });
       case 'dag':
-        return this.#walkDag(place, filled, template);
+        return this.#walkDag(place, filled, { stored: template, base });
       default:
         throw new Unforeseen(`a template of kind ${templateKind(filled)} is left to its pod`);
     }
   }
 
-  #resolve(call: JsonObject): JsonObject {
-    if (isObject(call.inline)) return call.inline;
-    if (isObject(call.templateRef)) throw new Unforeseen('it calls a template of another object');
-    const template = this.#templates.get(String(call.template));
+  #resolve(call: JsonObject, from: TemplateBase): Resolved {
+    const { inline, templateRef } = call;
+    const base = isObject(templateRef) ? referredBase(templateRef, this.#lookUpTemplate) : from;
+    const name = isObject(templateRef) ? templateRef.template : call.template;
+    const template = isObject(inline) ? inline : base.templates.get(String(name));
     if (template === undefined) throw new Unforeseen('the template that it calls is not there');
-    return template;
+    return { template: withDefaults(template, this.#spec.templateDefaults), base };
   }
 
   // ---- leaves
@@ -246,8 +263,8 @@ class Walker {
 
   // ---- steps
 
-  #walkSteps(place: Place, template: JsonObject, stored: JsonObject): Outcome {
-    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'steps', scope: new Map() };
+  #walkSteps(place: Place, template: JsonObject, { stored, base }: Inner): Outcome {
+    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'steps', base, scope: new Map() };
     const groups: Group[] = [];
     const before = this.#nodes.size;
     let open: string | undefined;
@@ -267,7 +284,7 @@ class Walker {
     const id = this.#id(place.nodeName);
     const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
     // The controller makes the root and its groups itself, in its first look.
-    if (!isRoot) this.#addSteps(place, template, { groups, values, outbound, count: this.#nodes.size - before });
+    if (!isRoot) this.#addSteps(place, template, { base, groups, values, outbound, count: this.#nodes.size - before });
     return { is: 'served', id, outbound, values };
   }
 
@@ -281,16 +298,7 @@ class Walker {
     return { is: 'open', id };
   }
 
-  #addSteps(
-    place: Place,
-    template: JsonObject,
-    {
-      groups,
-      values,
-      outbound,
-      count,
-    }: { groups: readonly Group[]; values: Values; outbound: readonly string[]; count: number },
-  ): void {
+  #addSteps(place: Place, template: JsonObject, { base, groups, values, outbound, count }: WholeSteps): void {
     const [first] = groups;
     this.#add(place, {
       type: 'Steps',
@@ -299,7 +307,7 @@ class Walker {
       outboundNodes: outbound,
     });
     for (const [index, { name, outcomes }] of groups.entries()) {
-      const groupPlace = { ...place, nodeName: name, boundaryName: place.nodeName, templateName: undefined };
+      const groupPlace = { ...place, nodeName: name, boundaryName: place.nodeName, called: {}, base };
       this.#add(groupPlace, {
         type: 'StepGroup',
         phase: 'Succeeded',
@@ -317,7 +325,8 @@ class Walker {
     values: Values,
     count: number,
   ): Pick<WorkflowNode, 'phase' | 'progress' | 'inputs' | 'outputs'> {
-    const parameters = parametersOf(template.outputs).map((declared) => ({
+    // Argo leaves out where the value came from (operator.go:getTemplateOutputsFromScope).
+    const parameters = parametersOf(template.outputs).map(({ valueFrom: _, ...declared }) => ({
       ...declared,
       value: values.get(`outputs.parameters.${declared.name}`),
     }));
@@ -331,10 +340,10 @@ class Walker {
 
   // ---- DAG
 
-  #walkDag(place: Place, template: JsonObject, stored: JsonObject): Outcome {
+  #walkDag(place: Place, template: JsonObject, { stored, base }: Inner): Outcome {
     const before = this.#nodes.size;
     const tasks = readTasks(template);
-    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', scope: new Map() };
+    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', base, scope: new Map() };
     const { done, roots } = this.#walkTasks(boundary, tasks);
     if (tasks.some(({ name }) => done.get(name)?.is !== 'served')) return this.#leaveOpen(place, template, roots);
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
@@ -422,13 +431,14 @@ class Walker {
     return { outcomes, fan: own };
   }
 
-  #placeOf({ place, readsResult }: Boundary, prefix: string, call: Call): Place {
+  #placeOf({ place, readsResult, base }: Boundary, prefix: string, call: Call): Place {
     return {
       nodeName: `${prefix}.${call.name}`,
       boundaryName: place.nodeName,
       readsResult,
       callName: call.name,
-      templateName: typeof call.raw.template === 'string' ? call.raw.template : undefined,
+      called: calledBy(call.raw),
+      base,
       depth: place.depth + 1,
     };
   }
@@ -439,18 +449,18 @@ class Walker {
     return nodeId(this.#input.workflowName, nodeName);
   }
 
-  #add({ nodeName, boundaryName, templateName }: Place, members: Omit<WorkflowNode, Common>): string {
+  #add({ nodeName, boundaryName, called, base }: Place, members: Omit<WorkflowNode, Common>): string {
     const id = this.#id(nodeName);
     if (this.#nodes.has(id)) throw new Unforeseen('two of its nodes have one id');
     const node = {
       id,
       name: nodeName,
       displayName: boundaryName === undefined ? nodeName : displayName(nodeName, boundaryName),
-      ...(templateName !== undefined && { templateName }),
-      templateScope: `local/${this.#input.workflowName}`,
+      ...called,
+      templateScope: base.scope,
       ...(boundaryName !== undefined && { boundaryID: this.#id(boundaryName) }),
       startedAt: this.#time,
-      finishedAt: members.phase === 'Succeeded' ? this.#time : null,
+      ...(members.phase === 'Succeeded' && { finishedAt: this.#time }),
       ...members,
     };
     this.#nodes.set(id, node);
@@ -473,6 +483,7 @@ type Common =
   | 'name'
   | 'displayName'
   | 'templateName'
+  | 'templateRef'
   | 'templateScope'
   | 'boundaryID'
   | 'startedAt'
@@ -488,6 +499,33 @@ interface Runs {
   readonly outcomes: readonly Outcome[];
   /** Of a call with items: where Argo puts the group around its runs. */
   readonly fan: Place | undefined;
+}
+
+/** A template that is called, and where the names in it are looked up. */
+interface Resolved {
+  readonly template: JsonObject;
+  readonly base: TemplateBase;
+}
+
+interface Inner {
+  /** The template as it is stored: who reads which result stands in it. */
+  readonly stored: JsonObject;
+  readonly base: TemplateBase;
+}
+
+interface WholeSteps {
+  readonly base: TemplateBase;
+  readonly groups: readonly Group[];
+  readonly values: Values;
+  readonly outbound: readonly string[];
+  readonly count: number;
+}
+
+function calledBy({ template, templateRef, inline }: JsonObject): Place['called'] {
+  if (isObject(inline)) return {};
+  if (!isObject(templateRef)) return typeof template === 'string' ? { templateName: template } : {};
+  const { name, template: inner, clusterScope } = templateRef;
+  return { templateRef: { name, template: inner, ...(clusterScope === true && { clusterScope }) } };
 }
 
 interface Group {

@@ -69,7 +69,7 @@ const CASES: readonly Case[] = [
           tasks: [
             call('a', 'd'),
             call('b', `${out('tasks', 'a')}b`, { depends: 'a' }),
-            call('c', `${out('tasks', 'a')}c`, { dependencies: ['a'] }),
+            call('c', `${out('tasks', 'a')}c`, { depends: 'a.Succeeded' }),
             call('d', `${out('tasks', 'b')}${out('tasks', 'c')}`, { depends: 'b && c' }),
           ],
         },
@@ -137,7 +137,7 @@ const CASES: readonly Case[] = [
     pods: 1,
     templates: [
       { name: 'main', steps: [[call('a', 'e')]] },
-      { ...uncached, name: 'bye', inputs: {}, outputs: {} },
+      { name: 'bye', container: { image: 'busybox:local', command: ['true'] } },
     ],
     spec: { onExit: 'bye' },
   },
@@ -164,6 +164,7 @@ let namespace: string;
 async function run(one: Case, lookAhead: 'on' | 'off'): Promise<Run> {
   const name = await submit(namespace, workflow(one, { [LOOK_AHEAD]: lookAhead }));
   const ended = await untilEnded(namespace, name);
+  if (ended.phase !== 'Succeeded') throw new Error(`${name}: ${ended.phase} ${ended.message}`);
   return { workflow: ended, pods: await podsOf(ended) };
 }
 

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonObject } from '../../src/base/json.ts';
 import { findBrokenRule } from '../../src/look-ahead/check-nodes.ts';
+import type { LookUpTemplate } from '../../src/look-ahead/references.ts';
 import { walkAhead } from '../../src/look-ahead/walk.ts';
 import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
 import { createRandom } from '../support/random.ts';
@@ -54,7 +55,7 @@ function runBatch(first: number, size: number): void {
 }
 
 function makeCase(number: number): { plain: object; ahead: object; problem: string | undefined } {
-  const { workflow, fill, salt } = oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number));
+  const { workflow, stored, fill, salt } = oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number));
   const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
   const { nodes } = walkAhead({
     workflowName: metadata.name,
@@ -63,16 +64,22 @@ function makeCase(number: number): { plain: object; ahead: object; problem: stri
     spec,
     mode: 'managed',
     lookUp: cacheOf(fill, salt),
+    lookUpTemplate: lookUpIn(stored),
     now: new Date(),
   });
   const status =
     nodes.length > 0 ? { status: { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) } } : {};
   const broken = findBrokenRule(metadata.name, nodes);
   return {
-    plain: { workflow, seed: number },
-    ahead: { workflow: { ...workflow, ...status }, seed: number + 1 },
+    plain: { workflow, templates: stored, seed: number },
+    ahead: { workflow: { ...workflow, ...status }, templates: stored, seed: number + 1 },
     problem: broken,
   };
+}
+
+function lookUpIn(stored: readonly JsonObject[]): LookUpTemplate {
+  return (scope, name) =>
+    stored.find(({ metadata }) => scope === 'namespaced' && (metadata as JsonObject).name === name);
 }
 
 function askOracle(lines: readonly object[]): readonly Answer[] {

@@ -81,6 +81,8 @@ const ITEMS = [
 
 export interface OracleWorkflow {
   readonly workflow: JsonObject;
+  /** WorkflowTemplates that are stored. */
+  readonly stored: readonly JsonObject[];
   readonly fill: number;
   readonly salt: number;
 }
@@ -96,11 +98,58 @@ export function oracleWorkflow(random: Random): OracleWorkflow {
     templates: [...templates, { name: 'bye', container: { image: 'busybox', command: ['true'] } }],
   };
   const metadata = { name: `wf-${random.below(1000)}`, namespace: 'default' };
+  const made = withReferences(random, random.chance(0.1) ? { ...spec, templateDefaults: defaults(random) } : spec);
   return {
-    workflow: { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata, spec },
+    workflow: { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata, spec: made.spec },
+    stored: made.stored,
     fill: random.pick([0, 40, 70, 90, 100, 100]),
     salt: random.below(1e9),
   };
+}
+
+function defaults(random: Random): JsonObject {
+  return random.pick<JsonObject>([
+    { metadata: { annotations: { note: 'x', 'stepmemo.io/max-age': '' } } },
+    { metadata: asks('work') },
+    { retryStrategy: { limit: '1' } },
+    { container: { env: [{ name: 'A', value: 'b' }] }, serviceAccountName: 'default' },
+    {},
+  ]);
+}
+
+/** The same workflow with some of its templates, or all of it, stored elsewhere. */
+function withReferences(random: Random, spec: JsonObject): { spec: JsonObject; stored: readonly JsonObject[] } {
+  const store = (name: string, content: JsonObject): JsonObject => ({
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'WorkflowTemplate',
+    metadata: { name, namespace: 'default' },
+    spec: content,
+  });
+  const roll = random.below(10);
+  if (roll === 0) {
+    const { arguments: given, ...rest } = spec;
+    const kept = random.chance(0.5) ? rest : { ...rest, arguments: { parameters: [{ name: 'x', value: 'stored' }] } };
+    return {
+      spec: { workflowTemplateRef: { name: 'whole' }, ...(kept === rest && { arguments: given }) },
+      stored: [store('whole', kept)],
+    };
+  }
+  if (roll > 2) return { spec, stored: [] };
+  const templates = spec.templates as readonly JsonObject[];
+  const referring = templates.map((template) =>
+    JSON.parse(JSON.stringify(template), (_, value) => refer(random, value)),
+  );
+  const { templateDefaults: _, onExit: __, ...shared } = spec;
+  return { spec: { ...spec, templates: referring }, stored: [store('shared', shared)] };
+}
+
+/** A call by name becomes one of the stored template of that name, now and then. */
+function refer(random: Random, value: unknown): unknown {
+  const call = value as { template?: unknown; arguments?: unknown } | null;
+  const isCall = typeof call === 'object' && typeof call?.template === 'string' && call.arguments !== undefined;
+  if (!isCall || random.chance(0.4)) return value;
+  const { template, ...rest } = call as JsonObject;
+  return { ...rest, templateRef: { name: 'shared', template } };
 }
 
 /** Adds a steps or DAG template, and those below it; its name. */

@@ -1,7 +1,7 @@
 // Runs Workflows by Argo's own controller code, with its fake clients, until they end: the oracle of look-ahead's tests. It is
 // put beside the controller's own tests in a copy of its source (cluster/build.sh look-ahead-oracle VERSION).
 //
-// STEPMEMO_ORACLE_IN names a file with one case a line, {"workflow": …, "seed": N}; STEPMEMO_ORACLE_OUT the file for one
+// STEPMEMO_ORACLE_IN names a file with one case a line, {"workflow": …, "templates": […], "seed": N}; STEPMEMO_ORACLE_OUT the file for one
 // answer a line: how the workflow ended, and its nodes.
 package controller
 
@@ -32,7 +32,9 @@ import (
 
 type oracleCase struct {
 	Workflow json.RawMessage `json:"workflow"`
-	Seed     int64           `json:"seed"`
+	// Stored WorkflowTemplates that it refers to.
+	Templates []wfv1.WorkflowTemplate `json:"templates"`
+	Seed      int64                   `json:"seed"`
 }
 
 type oracleNode struct {
@@ -103,7 +105,11 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 		return oracleAnswer{Error: err.Error()}
 	}
 	random := rand.New(rand.NewSource(one.Seed))
-	cancel, controller := newController(ctx, &wf)
+	objects := []interface{}{&wf}
+	for i := range one.Templates {
+		objects = append(objects, &one.Templates[i])
+	}
+	cancel, controller := newController(ctx, objects...)
 	defer cancel()
 	// The recorder of the controller's tests blocks after 64 Events.
 	controller.eventRecorderManager = &testEventRecorderManager{eventRecorder: &record.FakeRecorder{}}
@@ -256,6 +262,9 @@ func oracleNodes(wf *wfv1.Workflow) []oracleNode {
 	}
 	for _, node := range wf.Status.Nodes {
 		one := oracleNode{Name: node.Name, Type: string(node.Type), Phase: string(node.Phase), Message: node.Message, Template: node.TemplateName, Scope: node.TemplateScope, Display: node.DisplayName, Children: names(node.Children), Outbound: names(node.OutboundNodes), Inputs: []string{}, Outputs: []string{}}
+		if ref := node.TemplateRef; ref != nil {
+			one.Template = fmt.Sprintf("%s/%s %v", ref.Name, ref.Template, ref.ClusterScope)
+		}
 		if node.BoundaryID != "" {
 			one.Boundary = names([]string{node.BoundaryID})[0]
 		}

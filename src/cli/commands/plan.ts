@@ -1,3 +1,4 @@
+import { judgeWithLookups, type Lookups } from '../../admission/judge-with-lookups.ts';
 import { isWorkflowObject } from '../../argo/workflow-walk.ts';
 import { asObject, type JsonObject } from '../../base/json.ts';
 import type { MemoizeMode } from '../../base/names.ts';
@@ -44,6 +45,8 @@ interface Caches {
   readonly index: CacheIndex;
   readonly warnings: readonly string[];
   readonly mode: MemoizeMode;
+  /** Where stored templates are asked for that no file holds; undefined where there are files alone. */
+  readonly kube?: Pick<KubeApi, 'get'>;
 }
 
 /** What cannot be asked of the cluster. */
@@ -69,14 +72,17 @@ export async function runPlan(options: PlanOptions, deps: PlanDeps): Promise<num
       return undefined;
     }
   };
-  const planned: Planned[] = [];
+  const objects: KubeObject[] = [];
   for (const file of options.files)
-    planned.push(...((await attempt(() => readPlanned(file, options.namespace ?? 'default', sources))) ?? []));
+    objects.push(...((await attempt(() => readWorkflows(file, options.namespace ?? 'default', sources))) ?? []));
+  const planned = objects.filter((object) => readSpec(object as JsonObject) !== undefined).map(toPlanned);
   const now = await attempt(async () => readTime(options.now));
   const caches = await attempt(() => readCachesFor(options, planned, sources, deps));
   if (planned.length === 0 || now === undefined || caches === undefined) return exitCode;
   for (const warning of caches.warnings) out.printError(`stepmemo plan: ${warning}`);
-  const plans = planned.map(({ label, object }) => ({ label, walked: plan(object, caches, now) }));
+  const plans = await Promise.all(
+    planned.map(async ({ label, object }) => ({ label, walked: await plan(object, objects, caches, now) })),
+  );
   out.print(options.output === 'json' ? asJson(plans) : plans.map(asText).join('\n\n'));
   return exitCode;
 }
@@ -90,17 +96,20 @@ export interface PlanDeps {
 
 // ---- input
 
-async function readPlanned(file: string, namespace: string, sources: Sources): Promise<readonly Planned[]> {
+/** What a file holds of Argo's; something of it has to be there to run. */
+async function readWorkflows(file: string, namespace: string, sources: Sources): Promise<readonly KubeObject[]> {
   const documents = await readDocuments(file, sources);
-  const objects = documents.flatMap((document) => document.objects.map(({ object }) => object));
-  const known = objects.filter((object) => isWorkflowObject(object) && readSpec(object) !== undefined);
-  if (known.length === 0)
+  const objects = documents
+    .flatMap((document) => document.objects.map(({ object }) => object))
+    .filter(isWorkflowObject);
+  if (!objects.some((object) => readSpec(object) !== undefined))
     throw new UnreadableInput(`${nameOfSource(file)}: no Workflow, CronWorkflow or template with an entrypoint`);
-  return known.map((object) => {
-    const { kind, metadata } = object as KubeObject;
-    const label = `${kind} ${plainText(metadata?.name ?? metadata?.generateName ?? '')}`;
-    return { label, object: inNamespace(object as KubeObject, namespace) };
-  });
+  return objects.map((object) => inNamespace(object as KubeObject, namespace));
+}
+
+function toPlanned(object: KubeObject): Planned {
+  const { kind, metadata } = object;
+  return { label: `${kind} ${plainText(metadata?.name ?? metadata?.generateName ?? '')}`, object };
 }
 
 /** What runs: of a CronWorkflow what it makes; a template object alone runs where it names an entrypoint. */
@@ -145,28 +154,47 @@ async function readClusterCaches(
   const { index, unread } = indexCaches(maps.value, new Set([namespace]));
   if (!found.ok) {
     const why = describeFailure(`namespace ${namespace} cannot be read, and is taken as ${mode ?? 'managed'}`, found);
-    return { index, warnings: [...unread, why], mode: mode ?? 'managed' };
+    return { index, warnings: [...unread, why], mode: mode ?? 'managed', kube };
   }
   const { settings } = readNamespace(found.value);
   const warnings = settings.isEnabled ? [] : [`namespace ${namespace} has not opted in: nothing would be served there`];
-  return { index, warnings: [...unread, ...warnings], mode: mode ?? settings.memoize };
+  return { index, warnings: [...unread, ...warnings], mode: mode ?? settings.memoize, kube };
 }
 
 // ---- the plan
 
-function plan(object: KubeObject, { index, mode }: Caches, now: Date): Walked {
-  const moved = mode === 'managed' ? applyPatch(object, moveMemoize(object as JsonObject).patch) : object;
+/** More than any user waits for, and more than any Workflow refers to. */
+const LOOKUPS = { deadlineMs: 10_000, limit: 100 };
+const NO_LOOKUPS: Pick<Lookups, 'lookUpTemplate'> = { lookUpTemplate: () => undefined };
+
+async function plan(
+  object: KubeObject,
+  files: readonly KubeObject[],
+  { index, mode, kube }: Caches,
+  now: Date,
+): Promise<Walked> {
+  const asStored = (one: KubeObject) =>
+    mode === 'managed' ? (applyPatch(one, moveMemoize(one as JsonObject).patch) as KubeObject) : one;
   const { name, generateName, namespace = 'default' } = object.metadata ?? {};
-  return walkAhead({
-    workflowName: name ?? generateName ?? 'workflow',
-    // A CronWorkflow and a template give their Workflows names of their own.
-    isNameKnown: name !== undefined && object.kind === 'Workflow',
-    namespace,
-    spec: readSpec(moved as JsonObject) ?? {},
-    mode,
-    lookUp: (cache, key) => index.lookUp(namespace, cache, key),
-    now,
-  });
+  const spec = readSpec(asStored(object) as JsonObject) ?? {};
+  const walk = ({ lookUpTemplate }: Pick<Lookups, 'lookUpTemplate'>): Walked =>
+    walkAhead({
+      workflowName: name ?? generateName ?? 'workflow',
+      // A CronWorkflow and a template give their Workflows names of their own.
+      isNameKnown: name !== undefined && object.kind === 'Workflow',
+      namespace,
+      spec,
+      mode,
+      lookUp: (cache, key) => index.lookUp(namespace, cache, key),
+      lookUpTemplate: (scope, wanted) => {
+        const kind = scope === 'cluster' ? 'ClusterWorkflowTemplate' : 'WorkflowTemplate';
+        const inFile = files.find((one) => one.kind === kind && one.metadata?.name === wanted);
+        if (inFile !== undefined) return asStored(inFile) as JsonObject;
+        return lookUpTemplate(kind, kind === 'WorkflowTemplate' ? namespace : undefined, wanted);
+      },
+      now,
+    });
+  return kube === undefined ? walk(NO_LOOKUPS) : judgeWithLookups(kube, LOOKUPS, walk);
 }
 
 // ---- output

@@ -52,6 +52,7 @@ function judge(object: JsonObject, more: Partial<AheadInput> = {}) {
     argo: { version: version('4.0.5'), defaults: undefined },
     knowsWorkflow: () => false,
     lookUp: entries('one', 'two'),
+    lookUpTemplate: () => undefined,
     suffix: 'bcdfghjklm',
     now: NOW,
     isOverdue: () => false,

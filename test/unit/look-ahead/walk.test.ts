@@ -133,6 +133,91 @@ describe('what is foreseen', () => {
   });
 });
 
+describe('what is stored elsewhere', () => {
+  const stored = (spec: JsonObject) => ({ kind: 'WorkflowTemplate', spec });
+  const walkWith = (spec: JsonObject, objects: Record<string, JsonObject>) =>
+    walkAhead({
+      workflowName: 'wf',
+      isNameKnown: true,
+      namespace: 'default',
+      spec,
+      mode: 'managed',
+      lookUp: entries({ one: 'two', given: 'x' }),
+      lookUpTemplate: (scope, name) => objects[`${scope}/${name}`],
+      now: NOW,
+    });
+  const refer = (template: string, x: string, more: object = {}) => ({
+    name: 'a',
+    templateRef: { name: 'shared', template, ...more },
+    arguments: { parameters: [{ name: 'x', value: x }] },
+  });
+  const scopes = ({ nodes }: Walked) =>
+    nodes.map(({ name, templateScope, templateRef }) => [name, templateScope, templateRef]);
+
+  it('is called by templateRef, with the scope of the object inside of it', () => {
+    const inner = { name: 'inner', inputs: WORK.inputs, steps: [[call('b', '{{inputs.parameters.x}}')]] };
+    const spec = { entrypoint: 'main', templates: [{ name: 'main', steps: [[refer('inner', 'one')]] }] };
+    const walked = walkWith(spec, { 'namespaced/shared': stored({ templates: [inner, WORK] }) });
+    expect(found(walked)).toEqual([['wf[0].a[0].b', 'hit', 'one']]);
+    expect(scopes(walked)).toEqual([
+      ['wf[0].a[0].b', 'namespaced/shared', undefined],
+      ['wf[0].a', 'local/wf', { name: 'shared', template: 'inner' }],
+      ['wf[0].a[0]', 'namespaced/shared', undefined],
+    ]);
+  });
+
+  it('is called in the whole cluster', () => {
+    const spec = {
+      entrypoint: 'main',
+      templates: [{ name: 'main', steps: [[refer('work', 'one', { clusterScope: true })]] }],
+    };
+    const walked = walkWith(spec, { 'cluster/shared': stored({ templates: [WORK] }) });
+    expect(scopes(walked)).toEqual([['wf[0].a', 'local/wf', { name: 'shared', template: 'work', clusterScope: true }]]);
+  });
+
+  it('is the whole workflow, with the arguments of both', () => {
+    const templates = [{ name: 'main', steps: [[call('a', '{{workflow.parameters.x}}')]] }, WORK];
+    const whole = (value: string) =>
+      stored({ entrypoint: 'main', templates, arguments: { parameters: [{ name: 'x', value }] } });
+    const reference = { workflowTemplateRef: { name: 'whole' } };
+    const own = { ...reference, arguments: { parameters: [{ name: 'x', value: 'given' }] } };
+    expect(found(walkWith(reference, { 'namespaced/whole': whole('one') }))).toEqual([['wf[0].a', 'hit', 'one']]);
+    const walked = walkWith(own, { 'namespaced/whole': whole('one') });
+    expect(found(walked)).toEqual([['wf[0].a', 'hit', 'given']]);
+    expect(scopes(walked)).toEqual([['wf[0].a', 'local/', undefined]]);
+  });
+
+  it.each([
+    ['podMetadata of the stored workflow', {}, { podMetadata: {} }, 'the stored workflow has podMetadata'],
+    ['templates of both', { templates: [WORK] }, {}, 'the workflow has templates beside workflowTemplateRef'],
+    ['a hook of the stored workflow', {}, { hooks: { running: {} } }, 'the workflow has the hook running'],
+  ])('ends the walk at %s', (_, own, more, message) => {
+    const spec = { workflowTemplateRef: { name: 'whole' }, ...own };
+    const walked = walkWith(spec, { 'namespaced/whole': stored({ entrypoint: 'work', templates: [WORK], ...more }) });
+    expect(walked).toMatchObject({ nodes: [], leaves: [{ outcome: 'unforeseen', message }] });
+  });
+
+  it('are defaults of all templates, under what these say themselves', () => {
+    const plain = { ...WORK, metadata: { annotations: { 'stepmemo.io/key': 'one' } } };
+    const templateDefaults = { metadata: { annotations: { 'stepmemo.io/key': 'no', 'stepmemo.io/cache': 'work' } } };
+    const spec = {
+      entrypoint: 'main',
+      templates: [{ name: 'main', steps: [[call('a', 'any')]] }, plain],
+      templateDefaults,
+    };
+    expect(found(walkWith(spec, {}))).toEqual([['wf[0].a', 'hit', 'one']]);
+  });
+
+  it('are defaults that retry whole templates, where nothing is served', () => {
+    const spec = {
+      entrypoint: 'main',
+      templates: [{ name: 'main', steps: [[call('a', 'one')]] }, WORK],
+      templateDefaults: { retryStrategy: { limit: 1 } },
+    };
+    expect(walkWith(spec, {}).leaves[0]?.message).toBe('its template is retried as a whole');
+  });
+});
+
 describe('what is left to the pod', () => {
   const values = { one: 'two', 'wf-z': '' };
   it.each<[string, JsonObject, JsonObject, string]>([
@@ -152,10 +237,10 @@ describe('what is left to the pod', () => {
       'the value of the input x is not known',
     ],
     [
-      'a template of another object',
+      'a template object that is not known',
       { steps: [[{ name: 'a', templateRef: { name: 't', template: 'x' } }]] },
       {},
-      'it calls a template of another object',
+      'the namespaced template object t is not known',
     ],
     [
       'a template that is not there',
@@ -170,10 +255,10 @@ describe('what is left to the pod', () => {
       'the workflow is too large to be foreseen',
     ],
     [
-      'templateDefaults',
+      'templateDefaults that give a template outputs',
       { steps: [[call('a', 'one')]] },
-      { templateDefaults: {} },
-      'the workflow has templateDefaults',
+      { templateDefaults: { outputs: {} } },
+      'templateDefaults has outputs',
     ],
     ['suspend', { steps: [[call('a', 'one')]] }, { suspend: true }, 'the workflow has suspend'],
     [

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createArgoSource } from '../../../src/admission/argo-source.ts';
-import { judgeWithLookups } from '../../../src/admission/policy-lookups.ts';
+import { judgeWithLookups } from '../../../src/admission/judge-with-lookups.ts';
 import { createValidateWorkflows } from '../../../src/admission/validate-workflows.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { readCacheLabel } from '../../../src/cache/cache-label.ts';
