@@ -76,8 +76,12 @@ bench: node_modules/.package-lock.json ## Speed, as ratios measured in one run; 
 bench-cluster: node_modules/.package-lock.json ## Speed of hits and misses on a cluster with Argo and stepmemo (KUBECONFIG=…)
 	node test/bench/cluster.ts $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
 
+.PHONY: bench-look-ahead
+bench-look-ahead: node_modules/.package-lock.json ## Workflows whose steps are cached: look-ahead beside the pods' way, and NATIVE=1 Argo's own (KUBECONFIG=…)
+	node test/bench/look-ahead.ts $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)') $(if $(NATIVE),--native)
+
 .PHONY: look-ahead-oracle
-look-ahead-oracle: node_modules/.package-lock.json ## Hold look-ahead against Argo's own controller (CASES=1000 SEED=1)
-	node test/oracle/look-ahead.ts "$$(cluster/build.sh look-ahead-oracle | tail -n 1)" $(or $(CASES),1000) $(or $(SEED),1)
+look-ahead-oracle: node_modules/.package-lock.json ## Hold look-ahead against Argo's own controller (ARGO=4.0.5 CASES=1000 SEED=1)
+	node test/oracle/look-ahead.ts "$$(cluster/build.sh look-ahead-oracle $(or $(ARGO),4.0.5) | tail -n 1)" $(or $(CASES),1000) $(or $(SEED),1)
 
 include cluster/cluster.mk

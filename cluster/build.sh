@@ -8,7 +8,7 @@
 #   build.sh argo-manifests VERSION, kubectl    these alone
 #   build.sh nodejs                the Node.js binary for the image
 #   build.sh manifest-oracle       kubectl's own reader of manifests, for tests; its path is the last line printed
-#   build.sh look-ahead-oracle     Argo's controller code with its fake clients, for `make look-ahead-oracle`; likewise
+#   build.sh look-ahead-oracle VERSION   Argo's controller code with its fake clients, for `make look-ahead-oracle`; likewise
 # Several can be named at once.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -38,7 +38,11 @@ while [ $# -gt 0 ]; do
       ;;
     kubectl) want+=(kubectl) ;;
     manifest-oracle) want+=(manifest-oracle) printed=manifest-oracle ;;
-    look-ahead-oracle) want+=(look-ahead-oracle) printed=look-ahead-oracle ;;
+    look-ahead-oracle)
+      printed=look-ahead-oracle-$(argo_version "${2:-}")
+      want+=("$printed")
+      shift
+      ;;
     nodejs) want+=("nodejs-$NODE_VERSION") ;;
     *)
       usage
@@ -101,11 +105,14 @@ argo_build() { # NAME VERSION OUT
 }
 
 # The controller's tests need modules that its program does not; Argo's own go.sum pins them.
-look_ahead_oracle() { # OUT
-  local src
-  src=$(argo_source 4.0.5)
-  cp "$MODULES/look-ahead-oracle/oracle_4_test.go" "$src/workflow/controller/zz_stepmemo_oracle_test.go"
-  (cd "$src" && GOFLAGS='-mod=mod -buildvcs=false' go test -c -trimpath -o "$1" ./workflow/controller)
+look_ahead_oracle() { # VERSION OUT
+  local src file
+  src=$(argo_source "$1")
+  for file in oracle "version_${1%.*}"; do
+    sed "s#argo-workflows/v4/#argo-workflows/v${1%%.*}/#" "$MODULES/look-ahead-oracle/${file}_test.go" \
+      >"$src/workflow/controller/zz_stepmemo_${file}_test.go"
+  done
+  (cd "$src" && GOFLAGS='-mod=mod -buildvcs=false' go test -c -trimpath -o "$2" ./workflow/controller)
 }
 
 argo_manifests() { # VERSION OUT
@@ -129,7 +136,7 @@ make_artifact() { # NAME OUT
   case $1 in
     etcd) go_build "$MODULES/etcd" go.etcd.io/etcd/server/v3 "$2" "" ;;
     manifest-oracle) go_build "$MODULES/manifest-oracle" . "$2" "" ;;
-    look-ahead-oracle) look_ahead_oracle "$2" ;;
+    look-ahead-oracle-*) look_ahead_oracle "${1##*-}" "$2" ;;
     coredns) go_build "$MODULES/coredns" . "$2" "" ;;
     gofakes3) go_build "$MODULES/s3" github.com/johannesboyne/gofakes3/cmd/gofakes3 "$2" "" ;;
     argo-manifests-*) argo_manifests "${1##*-}" "$2" ;;

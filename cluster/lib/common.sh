@@ -143,7 +143,8 @@ ARGO_VERSIONS=$(cd "$MODULES" && printf '%s ' argo-* | sed 's/argo-//g')
 # module_of NAME: the folder under modules/ that the binary NAME is built from.
 module_of() {
   case $1 in
-    etcd | coredns | manifest-oracle | look-ahead-oracle) echo "$1" ;;
+    etcd | coredns | manifest-oracle) echo "$1" ;;
+    look-ahead-oracle-*) echo look-ahead-oracle ;;
     gofakes3) echo s3 ;;
     workflow-controller-* | argoexec-* | argo-manifests-*) echo "argo-${1##*-}" ;;
     *) echo kubernetes ;;

@@ -9,11 +9,13 @@ export type LookUpTemplate = (scope: 'namespaced' | 'cluster', name: string) => 
 export interface TemplateBase {
   /** As nodes carry it: `local/wf`, `namespaced/shared`. */
   readonly scope: string;
+  readonly isStored: boolean;
   readonly templates: ReadonlyMap<string, JsonObject>;
 }
 
-export function baseOf(scope: string, spec: JsonObject): TemplateBase {
-  return { scope, templates: new Map(objectsOf(spec.templates).map((template) => [String(template.name), template])) };
+export function baseOf(scope: string, spec: JsonObject, isStored: boolean): TemplateBase {
+  const templates = objectsOf(spec.templates).map((template) => [String(template.name), template] as const);
+  return { scope, isStored, templates: new Map(templates) };
 }
 
 /** The base that a `templateRef` leads to. */
@@ -21,7 +23,7 @@ export function referredBase(templateRef: JsonObject, lookUpTemplate: LookUpTemp
   const { name, scope, spec } = referred(templateRef, lookUpTemplate);
   // Argo puts it over the annotations of the template itself.
   if (isObject(spec.podMetadata)) throw new Unforeseen(`${name} has podMetadata`);
-  return baseOf(`${scope}/${name}`, spec);
+  return baseOf(`${scope}/${name}`, spec, true);
 }
 
 function referred(reference: JsonObject, lookUpTemplate: LookUpTemplate) {

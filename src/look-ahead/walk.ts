@@ -139,7 +139,9 @@ class Walker {
       callName: workflowName,
       called: typeof entrypoint === 'string' ? { templateName: entrypoint } : {},
       // What a stored workflow is made of has no name of its own (workflow/util/merge.go:JoinWorkflowSpec).
-      base: baseOf(isObject(spec.workflowTemplateRef) ? 'local/' : `local/${workflowName}`, this.#spec),
+      base: isObject(spec.workflowTemplateRef)
+        ? baseOf('local/', this.#spec, true)
+        : baseOf(`local/${workflowName}`, this.#spec, false),
       depth: 0,
     };
     const outcome = this.#call(place, () => ({ template: entrypoint, arguments: given }));
@@ -192,6 +194,8 @@ class Walker {
 
   #resolve(call: JsonObject, from: TemplateBase): Resolved {
     const { inline, templateRef } = call;
+    // The controller fills in the stored one itself, and finds it filled in the next time (make look-ahead-oracle shows it).
+    if (isObject(inline) && from.isStored) throw new Unforeseen('it has an inline template in a stored one');
     const base = isObject(templateRef) ? referredBase(templateRef, this.#lookUpTemplate) : from;
     const name = isObject(templateRef) ? templateRef.template : call.template;
     const template = isObject(inline) ? inline : base.templates.get(String(name));

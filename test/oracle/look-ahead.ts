@@ -30,12 +30,14 @@ interface Answer {
   readonly pods: number;
   readonly nodes: readonly Node[];
   readonly error?: string;
+  /** How it ended after `argo retry`, where it had failed. */
+  readonly retried?: Answer;
 }
 
 const BATCH = 100;
 const [oracle, cases = '1000', seed = '1'] = process.argv.slice(2);
 if (oracle === undefined) throw new Error('the path of the oracle is missing');
-const counts = { alike: 0, 'ended before its first look': 0, different: 0, pods: 0, podsAhead: 0 };
+const counts = { alike: 0, 'ended before its first look': 0, different: 0, retried: 0, pods: 0, podsAhead: 0 };
 for (let first = 0; first < Number(cases); first += BATCH) {
   runBatch(first, Math.min(BATCH, Number(cases) - first));
   console.log(`${first + BATCH} cases: ${JSON.stringify(counts)}`);
@@ -47,7 +49,10 @@ function runBatch(first: number, size: number): void {
   const answers = askOracle(made.flatMap(({ plain, ahead }) => [plain, ahead]));
   for (const [index, { problem }] of made.entries()) {
     const [plain, ahead] = answers.slice(2 * index, 2 * index + 2);
-    const difference = plain === undefined || ahead === undefined ? 'no answer' : (problem ?? compare(plain, ahead));
+    const difference =
+      plain === undefined || ahead === undefined
+        ? 'no answer'
+        : (problem ?? compare(plain, ahead) ?? compareRetries(plain, ahead));
     if (difference === undefined) continue;
     counts.different += 1;
     console.error(`case ${first + index} of seed ${seed}: ${difference}`);
@@ -121,6 +126,16 @@ function compare(plain: Answer, ahead: Answer): string | undefined {
   }
   counts.alike += 1;
   return undefined;
+}
+
+/** After `argo retry` all ends well, or does not, with and without. */
+function compareRetries({ retried: plain }: Answer, { retried: ahead }: Answer): string | undefined {
+  if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
+  counts.retried += 1;
+  if ((plain.error === undefined) !== (ahead.error === undefined))
+    return `retried: ${plain.error} became ${ahead.error}`;
+  const difference = plain.error === undefined ? compare(plain, ahead) : undefined;
+  return difference && `retried: ${difference}`;
 }
 
 /** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */

@@ -175,6 +175,16 @@ describe('what is stored elsewhere', () => {
     expect(scopes(walked)).toEqual([['wf[0].a', 'local/wf', { name: 'shared', template: 'work', clusterScope: true }]]);
   });
 
+  it('ends the walk where a template stands inline in a stored one', () => {
+    const inner = { name: 'inner', steps: [[{ name: 'b', inline: { container: {} } }]] };
+    const spec = {
+      entrypoint: 'main',
+      templates: [{ name: 'main', steps: [[{ name: 'a', templateRef: { name: 'shared', template: 'inner' } }]] }],
+    };
+    const walked = walkWith(spec, { 'namespaced/shared': stored({ templates: [inner] }) });
+    expect(walked.leaves[0]?.message).toBe('it has an inline template in a stored one');
+  });
+
   it('is the whole workflow, with the arguments of both', () => {
     const templates = [{ name: 'main', steps: [[call('a', '{{workflow.parameters.x}}')]] }, WORK];
     const whole = (value: string) =>

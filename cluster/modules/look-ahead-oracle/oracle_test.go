@@ -1,5 +1,5 @@
 // Runs Workflows by Argo's own controller code, with its fake clients, until they end: the oracle of look-ahead's tests. It is
-// put beside the controller's own tests in a copy of its source (cluster/build.sh look-ahead-oracle VERSION).
+// put beside the controller's own tests in a copy of its source, with the file of its version (cluster/build.sh look-ahead-oracle).
 //
 // STEPMEMO_ORACLE_IN names a file with one case a line, {"workflow": …, "templates": […], "seed": N}; STEPMEMO_ORACLE_OUT the file for one
 // answer a line: how the workflow ended, and its nodes.
@@ -15,6 +15,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,8 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	wfv1 "github.com/argoproj/argo-workflows/v4/pkg/apis/workflow/v1alpha1"
-	"github.com/argoproj/argo-workflows/v4/util/logging"
 	"github.com/argoproj/argo-workflows/v4/workflow/common"
+	wfutil "github.com/argoproj/argo-workflows/v4/workflow/util"
 )
 
 type oracleCase struct {
@@ -59,9 +60,14 @@ type oracleAnswer struct {
 	Pods    int          `json:"pods"`
 	Nodes   []oracleNode `json:"nodes"`
 	Error   string       `json:"error,omitempty"`
+	// How it ended after `argo retry`, where it had failed.
+	Retried *oracleAnswer `json:"retried,omitempty"`
 }
 
-const oracleLooks = 50
+const (
+	oracleLooks   = 50
+	oracleWorkers = 16
+)
 
 func TestStepmemoOracle(t *testing.T) {
 	// Without it each write of the workflow is followed by a second of sleep.
@@ -80,18 +86,50 @@ func TestStepmemoOracle(t *testing.T) {
 	defer writer.Flush()
 	scanner := bufio.NewScanner(in)
 	scanner.Buffer(make([]byte, 1<<20), 1<<26)
+	lines := []string{}
 	for scanner.Scan() {
-		var one oracleCase
-		if err := json.Unmarshal(scanner.Bytes(), &one); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := json.Marshal(oracleRun(logging.TestContext(t.Context()), one))
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintln(writer, string(answer))
-		_ = writer.Flush()
+		lines = append(lines, scanner.Text())
 	}
+	for _, answer := range oracleAll(lines) {
+		fmt.Fprintln(writer, answer)
+	}
+}
+
+// oracleAll: a controller waits for its informers most of the time, so many run side by side.
+func oracleAll(lines []string) []string {
+	answers := make([]string, len(lines))
+	open := make(chan int)
+	var workers sync.WaitGroup
+	for i := 0; i < oracleWorkers; i++ {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			for i := range open {
+				answers[i] = oracleAnswerTo(lines[i])
+			}
+		}()
+	}
+	for i := range lines {
+		open <- i
+	}
+	close(open)
+	workers.Wait()
+	return answers
+}
+
+func oracleAnswerTo(line string) string {
+	var one oracleCase
+	answer := oracleAnswer{}
+	if err := json.Unmarshal([]byte(line), &one); err != nil {
+		answer.Error = err.Error()
+	} else {
+		answer = oracleRun(oracleContext(), one)
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return `{"error":"unreadable"}`
+	}
+	return string(text)
 }
 
 func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
@@ -109,7 +147,7 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 	for i := range one.Templates {
 		objects = append(objects, &one.Templates[i])
 	}
-	cancel, controller := newController(ctx, objects...)
+	cancel, controller := oracleController(ctx, objects...)
 	defer cancel()
 	// The recorder of the controller's tests blocks after 64 Events.
 	controller.eventRecorderManager = &testEventRecorderManager{eventRecorder: &record.FakeRecorder{}}
@@ -118,27 +156,56 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 		action.(kubetesting.CreateAction).GetObject().(*apiv1.Pod).Status.Phase = apiv1.PodPending
 		return false, nil, nil
 	})
-	woc := newWorkflowOperationCtx(ctx, &wf, controller)
+	answer, ended := oracleOperate(ctx, controller, &wf, random, oracleFails)
+	if ended.Status.Phase == wfv1.WorkflowFailed {
+		retried := oracleRetry(ctx, controller, ended, random)
+		answer.Retried = &retried
+	}
+	return answer
+}
+
+// oracleRetry does what `argo retry` does; nothing fails any more.
+func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv1.Workflow, random *rand.Rand) oracleAnswer {
+	wf, pods, err := wfutil.FormulateRetryWorkflow(ctx, ended, false, "", nil)
+	if err != nil {
+		return oracleAnswer{Error: err.Error()}
+	}
+	client := controller.kubeclientset.CoreV1().Pods(wf.Namespace)
+	for _, name := range pods {
+		_ = client.Delete(ctx, name, metav1.DeleteOptions{})
+		_ = oraclePods(controller).Delete(&apiv1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: wf.Namespace}})
+	}
+	stored, err := controller.wfclientset.ArgoprojV1alpha1().Workflows(wf.Namespace).Update(ctx, wf, metav1.UpdateOptions{})
+	if err != nil {
+		return oracleAnswer{Error: err.Error()}
+	}
+	answer, _ := oracleOperate(ctx, controller, stored, random, func(*wfv1.NodeStatus) bool { return false })
+	return answer
+}
+
+func oracleOperate(ctx context.Context, controller *WorkflowController, wf *wfv1.Workflow, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {
+	answer := oracleAnswer{}
+	woc := oracleOperation(ctx, wf, controller)
 	for answer.Looks < oracleLooks {
 		woc.operate(ctx)
 		answer.Looks++
 		if woc.wf.Status.Fulfilled() {
 			break
 		}
-		oracleFinishPods(ctx, woc, random)
-		woc = newWorkflowOperationCtx(ctx, woc.wf, controller)
+		oracleFinishPods(ctx, woc, random, fails)
+		woc = oracleOperation(ctx, woc.wf, controller)
 	}
-	pods, err := listPods(ctx, woc)
+	pods, err := controller.kubeclientset.CoreV1().Pods(woc.wf.Namespace).List(ctx, metav1.ListOptions{})
 	if err == nil {
 		answer.Pods = len(pods.Items)
 	}
 	answer.Phase, answer.Message = string(woc.wf.Status.Phase), woc.wf.Status.Message
 	answer.Nodes = oracleNodes(woc.wf)
-	return answer
+	return answer, woc.wf
 }
 
 // oracleFinishPods ends some of the pods that run, in an order that the seed decides; at least one, so that it gets on.
-func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Rand) {
+func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) {
 	client := woc.controller.kubeclientset.CoreV1().Pods(woc.wf.Namespace)
 	list, err := client.List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -146,7 +213,7 @@ func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Ran
 	}
 	open := []apiv1.Pod{}
 	for _, pod := range list.Items {
-		if err := woc.controller.PodController.TestingPodInformer().GetStore().Add(pod.DeepCopy()); err != nil {
+		if err := oraclePods(woc.controller).Add(pod.DeepCopy()); err != nil {
 			panic(err)
 		}
 		if pod.Status.Phase != apiv1.PodSucceeded && pod.Status.Phase != apiv1.PodFailed {
@@ -161,18 +228,18 @@ func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Ran
 	}
 	for i := range open {
 		if i == 0 || random.Intn(2) == 0 {
-			oracleFinishPod(ctx, woc, &open[i])
+			oracleFinishPod(ctx, woc, &open[i], fails)
 		}
 	}
 }
 
-func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod) {
+func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod, fails func(*wfv1.NodeStatus) bool) {
 	node, err := woc.wf.Status.Nodes.Get(woc.nodeID(pod))
 	if err != nil {
 		panic(err)
 	}
 	pod.Status.Phase = apiv1.PodSucceeded
-	if oracleFails(node) {
+	if fails(node) {
 		pod.Status.Phase = apiv1.PodFailed
 		pod.Status.Message = "it fails"
 	} else {
@@ -182,10 +249,10 @@ func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod) {
 	if err != nil {
 		panic(err)
 	}
-	if err := woc.controller.PodController.TestingPodInformer().GetStore().Update(updated); err != nil {
+	if err := oraclePods(woc.controller).Update(updated); err != nil {
 		panic(err)
 	}
-	woc.wf.Status.MarkTaskResultComplete(ctx, node.ID)
+	oracleMarkComplete(ctx, woc.wf, node.ID)
 }
 
 // oracleReport puts the task result where the controller's informer would: by its watch it comes at any time, or never.
@@ -193,7 +260,7 @@ func oracleReport(woc *wfOperationCtx, nodeID string, outputs wfv1.Outputs) {
 	result := &wfv1.WorkflowTaskResult{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: nodeID, Namespace: woc.wf.Namespace,
-			Labels: map[string]string{common.LabelKeyWorkflow: woc.wf.Name, common.LabelKeyReportOutputsCompleted: "true"},
+			Labels: map[string]string{common.LabelKeyWorkflow: woc.wf.Name, "workflows.argoproj.io/report-outputs-completed": "true"},
 		},
 		NodeResult: wfv1.NodeResult{Phase: wfv1.NodeSucceeded, Outputs: &outputs},
 	}
