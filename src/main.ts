@@ -4,7 +4,10 @@ import { Command, Option } from 'commander';
 import { createLog } from './base/log.ts';
 import { MEMOIZE_MODES } from './base/names.ts';
 import type { KubeCommandDeps } from './cli/cluster/kube-command.ts';
+import { type PurgeOptions, runLs, runPurge, runShow } from './cli/commands/caches.ts';
 import { type DecideOptions, runDecide } from './cli/commands/decide.ts';
+import { runDoctor } from './cli/commands/doctor.ts';
+import { runExplain } from './cli/commands/explain.ts';
 import { addLintCommand } from './cli/commands/lint.ts';
 import { runMigrateCluster } from './cli/commands/migrate.ts';
 import { type PlanOptions, runPlan } from './cli/commands/plan.ts';
@@ -92,6 +95,77 @@ program
       exitWithErrors(['plan: say either --configmaps or -n']);
     const connect = async () => (await onCluster(options)).kube;
     process.exitCode = await runPlan({ ...options, files }, { out: processOutput, connect });
+  });
+
+interface LookFlags {
+  readonly namespace: string;
+  readonly allNamespaces?: boolean;
+  readonly output: 'text' | 'json';
+  readonly ownNamespace: string;
+  readonly kubeconfig?: string;
+}
+
+const namespaceOption = () => new Option('-n, --namespace <name>', 'the namespace').default('default');
+const outputOption = () =>
+  new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text');
+
+program
+  .command('explain')
+  .description('say why each memoized step of a Workflow was served or not, and what would make it a hit')
+  .argument('<what>', 'workflow/NAME or pod/NAME')
+  .addOption(namespaceOption())
+  .addOption(outputOption())
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (what: string, flags: LookFlags) => {
+    process.exitCode = await runExplain({ what, ...flags }, await onCluster(flags));
+  });
+
+program
+  .command('ls')
+  .description('list the caches of a namespace: entries, size, the oldest and the newest')
+  .addOption(namespaceOption())
+  .option('-A, --all-namespaces', 'of all namespaces', false)
+  .addOption(outputOption())
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async ({ allNamespaces, namespace, output, ...flags }: LookFlags) => {
+    const where = allNamespaces === true ? undefined : namespace;
+    process.exitCode = await runLs({ namespace: where, output }, await onCluster(flags));
+  });
+
+program
+  .command('show')
+  .description('print the entries of a cache, or one of them')
+  .argument('<cache>', 'name of its ConfigMap')
+  .argument('[key]', 'the key as the step asks for it')
+  .addOption(namespaceOption())
+  .addOption(outputOption())
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (cache: string, key: string | undefined, flags: LookFlags) => {
+    process.exitCode = await runShow({ cache, key, ...flags }, await onCluster(flags));
+  });
+
+program
+  .command('purge')
+  .description('take entries out of a cache, so that their steps run again')
+  .argument('<cache>', 'name of its ConfigMap')
+  .argument('[key]', 'the key as the step asks for it')
+  .option('--older-than <duration>', 'entries older than this, say 24h')
+  .option('--all', 'all entries', false)
+  .addOption(namespaceOption())
+  .option('--yes', 'apply; without it, list the entries (dry run)', false)
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (cache: string, key: string | undefined, flags: Omit<PurgeOptions, 'cache' | 'key'> & LookFlags) => {
+    process.exitCode = await runPurge({ ...flags, cache, key }, await onCluster(flags));
+  });
+
+program
+  .command('doctor')
+  .description('look at an installation of stepmemo and say what is wrong with it, and what mends it')
+  .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
+  .addOption(outputOption())
+  .option('--kubeconfig <file>', KUBECONFIG_HELP)
+  .action(async (flags: LookFlags) => {
+    process.exitCode = await runDoctor(flags, await onCluster(flags));
   });
 
 interface MigrateFlags {

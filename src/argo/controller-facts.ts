@@ -1,6 +1,6 @@
 /** What is to be known of the workflow controllers that run, from their pods and their configuration (config/config.go). */
 import { parse } from 'yaml';
-import { asObject, isObject, type JsonObject } from '../base/json.ts';
+import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
 import { type ArgoVersion, controllerContainers } from './versions.ts';
 
 export interface ArgoFacts {
@@ -80,4 +80,10 @@ export function describeDefaults(configMap: JsonObject): string | undefined {
 function readDefaults({ config, workflowDefaults }: JsonObject): unknown {
   if (typeof config === 'string') return asObject(parse(config)).workflowDefaults;
   return typeof workflowDefaults === 'string' ? parse(workflowDefaults) : undefined;
+}
+
+/** The environment of workflow controllers, by name; of several the last. */
+export function controllerEnv(pods: readonly unknown[]): ReadonlyMap<string, string> {
+  const env = controllerContainers(pods).flatMap((container) => objectsOf(container.env));
+  return new Map(env.map(({ name, value }) => [String(name), String(value)]));
 }

@@ -67,13 +67,22 @@ async function tryOnce(
 
 /** The patch that removes the key's entry from a cache; empty where there is none. */
 export function planRemoval(configMap: KubeObject, key: string): JsonPatch {
+  return planRemovals(configMap, [dataKeyFor(key)]);
+}
+
+/** The same for several entries, by their data keys. */
+export function planRemovals(configMap: KubeObject, dataKeys: readonly string[]): JsonPatch {
   const { data, binaryData } = readConfigMap(configMap);
-  const dataKey = dataKeyFor(key);
-  const removals: JsonPatchOperation[] = [];
-  if (readKey(data, dataKey) !== undefined) removals.push({ op: 'remove', path: pointer('data', dataKey) });
-  for (const own of [metaKeyFor(dataKey), compressedKeyFor(dataKey)]) {
-    if (readKey(binaryData, own) !== undefined) removals.push({ op: 'remove', path: pointer('binaryData', own) });
-  }
+  const removals = dataKeys.flatMap((dataKey): readonly JsonPatchOperation[] => [
+    ...(readKey(data, dataKey) === undefined ? [] : [removal('data', dataKey)]),
+    ...[metaKeyFor(dataKey), compressedKeyFor(dataKey)]
+      .filter((own) => readKey(binaryData, own) !== undefined)
+      .map((own) => removal('binaryData', own)),
+  ]);
   if (removals.length === 0) return [];
   return [{ op: 'test', path: pointer('metadata', 'labels', CACHE_LABEL), value: CACHE_LABEL_VALUE }, ...removals];
+}
+
+function removal(map: 'data' | 'binaryData', key: string): JsonPatchOperation {
+  return { op: 'remove', path: pointer(map, key) };
 }

@@ -67,10 +67,10 @@ export class RestApi implements KubeWatchApi {
     return objectFrom(answer);
   }
 
-  async create(path: Omit<ObjectPath, 'name'>, body: KubeObject): Promise<KubeResult<KubeObject>> {
+  async create(path: Omit<ObjectPath, 'name'>, body: KubeObject, isDryRun = false): Promise<KubeResult<KubeObject>> {
     const answer = await this.#transport.send({
       method: 'POST',
-      path: urlPath(path),
+      path: `${urlPath(path)}${isDryRun ? '?dryRun=All' : ''}`,
       body: JSON.stringify(body),
       timeoutMs: this.#timeoutMs,
     });

@@ -101,7 +101,8 @@ export interface GetOptions {
  */
 export interface KubeApi {
   get(path: ObjectPath, options?: GetOptions): Promise<KubeResult<KubeObject>>;
-  create(path: Omit<ObjectPath, 'name'>, body: KubeObject): Promise<KubeResult<KubeObject>>;
+  /** With `isDryRun` nothing is stored: the answer says what would be. */
+  create(path: Omit<ObjectPath, 'name'>, body: KubeObject, isDryRun?: boolean): Promise<KubeResult<KubeObject>>;
   /** JSON Patch; `subresource` is `status` or nothing. */
   patch(path: ObjectPath, patch: JsonPatch, subresource?: 'status'): Promise<KubeResult<KubeObject>>;
   /** With `uid` as a precondition, so that a namesake made meanwhile is never the one deleted. */
@@ -158,6 +159,7 @@ export const RESOURCES = {
   events: { group: 'events.k8s.io', version: 'v1', resource: 'events' },
   leases: { group: 'coordination.k8s.io', version: 'v1', resource: 'leases' },
   deployments: { group: 'apps', version: 'v1', resource: 'deployments' },
+  subjectAccessReviews: { group: 'authorization.k8s.io', version: 'v1', resource: 'subjectaccessreviews' },
   tokenReviews: { group: 'authentication.k8s.io', version: 'v1', resource: 'tokenreviews' },
   mutatingWebhookConfigurations: {
     group: 'admissionregistration.k8s.io',

@@ -129,7 +129,9 @@ function compare(plain: Answer, ahead: Answer): string | undefined {
 }
 
 /** After `argo retry` all ends well, or does not, with and without. */
-function compareRetries({ retried: plain }: Answer, { retried: ahead }: Answer): string | undefined {
+function compareRetries({ retried: plain, nodes }: Answer, { retried: ahead }: Answer): string | undefined {
+  // An invalid workflow has nothing that could be retried; the docs say that Argo refuses to.
+  if (nodes.length === 0) return undefined;
   if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
   counts.retried += 1;
   if ((plain.error === undefined) !== (ahead.error === undefined))

@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	wfv1 "github.com/argoproj/argo-workflows/v4/pkg/apis/workflow/v1alpha1"
@@ -173,7 +174,7 @@ func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv
 	client := controller.kubeclientset.CoreV1().Pods(wf.Namespace)
 	for _, name := range pods {
 		_ = client.Delete(ctx, name, metav1.DeleteOptions{})
-		_ = oraclePods(controller).Delete(&apiv1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: wf.Namespace}})
+		oracleForget(oraclePods(controller), wf.Namespace, name)
 	}
 	stored, err := controller.wfclientset.ArgoprojV1alpha1().Workflows(wf.Namespace).Update(ctx, wf, metav1.UpdateOptions{})
 	if err != nil {
@@ -181,6 +182,17 @@ func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv
 	}
 	answer, _ := oracleOperate(ctx, controller, stored, random, func(*wfv1.NodeStatus) bool { return false })
 	return answer
+}
+
+// oracleForget waits for the informer's own word: a pod that is taken out of its store comes back with an event of a moment ago.
+func oracleForget(store cache.Store, namespace string, name string) {
+	for i := 0; i < 500; i++ {
+		if _, isThere, _ := store.GetByKey(namespace + "/" + name); !isThere {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	_ = store.Delete(&apiv1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}})
 }
 
 func oracleOperate(ctx context.Context, controller *WorkflowController, wf *wfv1.Workflow, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {

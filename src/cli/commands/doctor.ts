@@ -1,0 +1,39 @@
+import { CHECKS, type Checkup, type Finding } from '../cluster/checks.ts';
+import { formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
+
+export interface DoctorOptions {
+  /** Where stepmemo runs. */
+  readonly ownNamespace: string;
+  readonly output: 'text' | 'json';
+}
+
+/** Nothing is wrong, but something could not be looked at. */
+const EXIT_UNCHECKED = 3;
+
+/**
+ * `stepmemo doctor`: looks at an installation and says what is wrong with it, and what mends it. Changes nothing; the one thing
+ * that it creates is a dry run. Exit code 0; 1 where there is a problem; 3 where there is none but not all could be checked.
+ */
+export async function runDoctor(
+  { ownNamespace, output }: DoctorOptions,
+  { kube, out }: KubeCommandDeps,
+): Promise<number> {
+  const checkup: Checkup = { kube, ownNamespace, now: new Date() };
+  const findings: Finding[] = [];
+  for (const check of CHECKS) findings.push(...(await check(checkup)));
+  const has = (state: Finding['state']) => findings.some((finding) => finding.state === state);
+  const exitCode = has('problem') ? 1 : has('not checked') ? EXIT_UNCHECKED : 0;
+  if (output === 'json') {
+    out.print(JSON.stringify({ findings }, null, 2));
+    return exitCode;
+  }
+  out.print(
+    formatTable(
+      ['CHECK', 'STATE', 'DETAIL'],
+      findings.map(({ check, state, detail }) => [check, state, detail]),
+    ),
+  );
+  const fixes = findings.filter(({ state }) => state === 'problem').map(({ check, fix = '' }) => `${check}: ${fix}`);
+  if (fixes.length > 0) out.print(`\nWhat to do:\n${fixes.map((fix) => `- ${fix}`).join('\n')}`);
+  return exitCode;
+}

@@ -1,0 +1,131 @@
+import { NODE_ID_ANNOTATION, WORKFLOW_LABEL } from '../../argo/names.ts';
+import { annotationOf, labelOf } from '../../argo/pod.ts';
+import { ENABLED_LABEL, LOOK_AHEAD_ANNOTATION } from '../../base/names.ts';
+import { plainText } from '../../base/text.ts';
+import { CACHE_SELECTOR } from '../../cache/cache-label.ts';
+import { readNamespace } from '../../informers/read-objects.ts';
+import { type KubeFailure, type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
+import { type ExplainedStep, explainSteps } from '../cluster/explain-steps.ts';
+import {
+  describeFailure,
+  EXIT_OK,
+  EXIT_UNDONE,
+  EXIT_USAGE,
+  fail,
+  formatTable,
+  type KubeCommandDeps,
+} from '../cluster/kube-command.ts';
+import { indexCaches } from '../files/read-objects.ts';
+
+export interface ExplainOptions {
+  /** `workflow/NAME` or `pod/NAME`. */
+  readonly what: string;
+  readonly namespace: string;
+  readonly output: 'text' | 'json';
+}
+
+/**
+ * `stepmemo explain`: why each memoized step of a Workflow was served or not, and what would make it a hit. Needs get on
+ * Workflows and pods, list on pods, Events and ConfigMaps; what may not be read is said. Exit code 0, 1, 2.
+ */
+export async function runExplain(options: ExplainOptions, deps: KubeCommandDeps): Promise<number> {
+  const { namespace, output } = options;
+  const { kube, out } = deps;
+  const target = await findTarget(options, deps);
+  if ('exitCode' in target) return fail(out, 'explain', target.message, target.exitCode);
+  const read = await kube.get({ resource: RESOURCES.workflows, namespace, name: target.workflow });
+  if (!read.ok)
+    return fail(out, 'explain', describeMissing(`Workflow ${namespace}/${target.workflow}`, read), EXIT_UNDONE);
+  const workflow = read.value;
+  const labelSelector = `${WORKFLOW_LABEL}=${target.workflow}`;
+  const orNone = noting(out.printError);
+  const pods = orNone('its pods', await kube.list({ resource: RESOURCES.pods, namespace }, { labelSelector }));
+  const fieldSelector = `regarding.name=${target.workflow}`;
+  const events = orNone('Events', await kube.list({ resource: RESOURCES.events, namespace }, { fieldSelector }));
+  const maps = orNone(
+    'caches',
+    await kube.list({ resource: RESOURCES.configMaps, namespace }, { labelSelector: CACHE_SELECTOR }),
+  );
+  const where = await kube.get({ resource: RESOURCES.namespaces, name: namespace });
+  const settings = where.ok ? readNamespace(where.value).settings : undefined;
+  const { index } = indexCaches(maps, new Set([namespace]));
+  const steps = explainSteps({
+    workflow,
+    pods,
+    events: [...events].sort((a, b) => timeOf(a).localeCompare(timeOf(b))),
+    mode: settings?.memoize ?? 'managed',
+    lookUp: (cache, key) => index.lookUp(namespace, cache, key),
+    now: new Date(),
+  }).filter(({ node }) => target.node === undefined || nodeIdOf(workflow, node) === target.node);
+  if (output === 'json') {
+    out.print(JSON.stringify({ workflow: target.workflow, namespace, steps }, null, 2));
+    return EXIT_OK;
+  }
+  if (settings?.isEnabled === false)
+    out.print(
+      `Namespace ${namespace} has not opted in: nothing is served or captured there (label it ${ENABLED_LABEL}=true).\n`,
+    );
+  const ahead = workflow.metadata?.annotations?.[LOOK_AHEAD_ANNOTATION];
+  if (ahead !== undefined) out.print(`Look-ahead: ${plainText(ahead)}\n`);
+  out.print(steps.length === 0 ? 'No step of it asks for memoization.' : tableOf(steps));
+  return EXIT_OK;
+}
+
+interface Target {
+  readonly workflow: string;
+  /** Of the one step that is asked about; undefined: all of them. */
+  readonly node: string | undefined;
+}
+
+async function findTarget(
+  { what, namespace }: ExplainOptions,
+  { kube }: KubeCommandDeps,
+): Promise<Target | { readonly message: string; readonly exitCode: number }> {
+  const match = /^(workflows?|wf|pods?|po)\/(.+)$/.exec(what);
+  if (match === null) return { message: `say workflow/NAME or pod/NAME, not "${what}".`, exitCode: EXIT_USAGE };
+  const [, kind = '', name = ''] = match;
+  if (kind.startsWith('w')) return { workflow: name, node: undefined };
+  const pod = await kube.get({ resource: RESOURCES.pods, namespace, name });
+  if (!pod.ok) return { message: describeMissing(`Pod ${namespace}/${name}`, pod), exitCode: EXIT_UNDONE };
+  const workflow = labelOf(pod.value, WORKFLOW_LABEL);
+  const node = annotationOf(pod.value, NODE_ID_ANNOTATION);
+  if (workflow === undefined) return { message: `pod ${name} is not a step of a Workflow.`, exitCode: EXIT_UNDONE };
+  return { workflow, node };
+}
+
+function describeMissing(what: string, failure: KubeFailure): string {
+  return failure.status === 404 ? `${what} is not there.` : describeFailure(`${what} cannot be read`, failure);
+}
+
+function nodeIdOf(workflow: KubeObject, name: string): string | undefined {
+  const { nodes = {} } = (workflow.status ?? {}) as { nodes?: Record<string, { id: string; name: string }> };
+  return Object.values(nodes).find((node) => node.name === name)?.id;
+}
+
+/** What cannot be listed is said, and counts as empty: the rest explains what it can. */
+function noting(printError: (text: string) => void) {
+  return (what: string, listed: KubeResult<readonly KubeObject[]>): readonly KubeObject[] => {
+    if (listed.ok) return listed.value;
+    printError(describeFailure(`${what} cannot be listed`, listed));
+    return [];
+  };
+}
+
+function timeOf(event: KubeObject): string {
+  return String(event.eventTime ?? event.metadata?.creationTimestamp ?? '');
+}
+
+function tableOf(steps: readonly ExplainedStep[]): string {
+  const rows = steps.map(({ node, key = '', outcome, reason = '', source }) => [
+    node,
+    plainText(key),
+    outcome,
+    reason,
+    source,
+  ]);
+  const notes = steps.flatMap(({ node, message, fix }) => [
+    `${node}: ${plainText(message)}`,
+    ...(fix === '' ? [] : [`  ${fix}`]),
+  ]);
+  return `${formatTable(['NODE', 'KEY', 'OUTCOME', 'REASON', 'KNOWN FROM'], rows)}\n\n${notes.join('\n')}`;
+}
