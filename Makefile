@@ -37,8 +37,8 @@ clean: ## Remove what the build made (not the caches of the cluster)
 	rm -rf dist coverage
 
 .PHONY: test
-test: ## All tests: check, unit, golden, integration, e2e; does its own set-up
-	scripts/test.sh check unit integration e2e
+test: ## All tests: check, unit, golden, integration, e2e, oracle; does its own set-up
+	scripts/test.sh check unit integration e2e oracle
 
 .PHONY: test-unit
 test-unit: ## Unit and golden tests; need nothing but Node

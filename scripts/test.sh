@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs suites and closes with one line over all of their tests: 'N passed, N failed'.
-#   scripts/test.sh SUITE…      of check, unit, integration, e2e, matrix
+#   scripts/test.sh SUITE…      of check, unit, integration, e2e, oracle, matrix
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -gt 0 ] || { sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 2; }
@@ -27,6 +27,7 @@ for name in "$@"; do
   case $name in
     check) step check make --no-print-directory check ;;
     unit | integration) suite "$name" ;;
+    oracle) step oracle make --no-print-directory look-ahead-oracle CASES=1000 ;;
     e2e) suite e2e "e2e-${ARGO:-4.0.5}" ;;
     matrix) for version in 4.0.5 3.7.15 3.4.17; do ARGO=$version suite e2e "e2e-$version"; done ;;
     *) echo "no such suite: $name"; exit 2 ;;

@@ -3,7 +3,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { hostname } from 'node:os';
 import { createAdmissionApp } from './admission/app.ts';
 import { createArgoSource } from './admission/argo-source.ts';
-import { createLookAhead } from './admission/look-ahead.ts';
+import { createLookAhead, LOOK_AHEAD_EXTRA_MS } from './admission/look-ahead.ts';
 import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
@@ -66,7 +66,10 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     bodyLimitBytes: config.bodyLimitBytes,
     deadlineMs: config.admissionDeadlineMs,
     // Its lookups end by themselves; what it found without them must still be said.
-    deadlinesMs: { '/validate/workflows': config.policy.lookupDeadlineMs + config.admissionDeadlineMs },
+    deadlinesMs: {
+      '/validate/workflows': config.policy.lookupDeadlineMs + config.admissionDeadlineMs,
+      [LOOK_AHEAD_ROUTE]: LOOK_AHEAD_EXTRA_MS + config.admissionDeadlineMs,
+    },
     log,
     metrics,
   });

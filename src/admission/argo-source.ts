@@ -1,4 +1,9 @@
-import { type ArgoFacts, controllerConfigMap, describeDefaults } from '../argo/controller-facts.ts';
+import {
+  type ArgoFacts,
+  controllerConfigMap,
+  describeDefaults,
+  readArtifactRepository,
+} from '../argo/controller-facts.ts';
 import { parseArgoVersion, versionOfControllers } from '../argo/versions.ts';
 import type { Log } from '../base/log.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
@@ -27,7 +32,12 @@ const NO_STEP_PODS = '!workflows.argoproj.io/workflow';
 const UNKNOWN: ArgoFacts = {
   version: 'unknown',
   defaults: 'the configuration of the workflow controller is not read yet',
+  artifactRepository: undefined,
 };
+
+function unread(defaults: string): Omit<ArgoFacts, 'version'> {
+  return { defaults, artifactRepository: undefined };
+}
 
 /**
  * Reads version and configuration of the running workflow controllers, when they are first asked for and then again each
@@ -50,19 +60,21 @@ export function createArgoSource(options: ArgoSourceOptions): ArgoSource {
     if (detail !== told) log.warn({ controllerNamespace, detail }, 'the version of Argo is not known');
     told = detail;
     const version = fixed ?? (reading.known ? reading.version : 'unknown');
-    known = { version, defaults: pods.ok ? await readDefaults(pods.value) : pods.message };
+    const configuration = pods.ok ? await readConfiguration(pods.value) : unread(pods.message);
+    known = { version, ...configuration };
     knownSinceMs = nowMs();
   }
 
-  async function readDefaults(pods: readonly unknown[]): Promise<string | undefined> {
+  async function readConfiguration(pods: readonly unknown[]): Promise<Omit<ArgoFacts, 'version'>> {
     const name = controllerConfigMap(pods);
-    if (name === undefined) return 'several workflow controllers have configurations of their own';
+    if (name === undefined) return unread('several workflow controllers have configurations of their own');
     const found = await kube.get({ resource: RESOURCES.configMaps, namespace: controllerNamespace, name });
-    if (found.ok) return describeDefaults(found.value);
+    if (found.ok) {
+      return { defaults: describeDefaults(found.value), artifactRepository: readArtifactRepository(found.value) };
+    }
     // Argo's controller runs without one, by its built-in settings.
-    return found.status === 404
-      ? undefined
-      : `the configuration of the workflow controller cannot be read: ${found.message}`;
+    if (found.status === 404) return { defaults: undefined, artifactRepository: undefined };
+    return unread(`the configuration of the workflow controller cannot be read: ${found.message}`);
   }
 
   return {

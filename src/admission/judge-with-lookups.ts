@@ -1,10 +1,15 @@
-import { isObject } from '../base/json.ts';
+import { isObject, type JsonObject } from '../base/json.ts';
 import { readCacheLabel } from '../cache/cache-label.ts';
 import { type KubeApi, type ObjectPath, RESOURCES } from '../kube/types.ts';
 import type { CacheLabel, PolicyContext, TemplateObjectKind } from '../policy/context.ts';
 
 /** What a judgement asks the cluster for: it is judged with what is known, and again with what was found. */
-export type Lookups = Pick<PolicyContext, 'lookUpTemplate' | 'cacheLabel'>;
+export interface Lookups extends Pick<PolicyContext, 'lookUpTemplate' | 'cacheLabel'> {
+  /** A ConfigMap as it is; undefined where that is not known. */
+  lookUpConfigMap(namespace: string, name: string): FoundConfigMap | undefined;
+}
+
+export type FoundConfigMap = { readonly is: 'absent' } | { readonly is: 'there'; readonly object: JsonObject };
 
 export interface LookupLimits {
   /** For all lookups of one judgement together, in milliseconds. */
@@ -62,6 +67,10 @@ function lookupsBy(
       });
       return isObject(found) ? found : undefined;
     },
+    lookUpConfigMap: (namespace, name) => {
+      const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
+      return ask(path, (timeoutMs) => lookUpWhole(kube, path, timeoutMs)) as FoundConfigMap | undefined;
+    },
     cacheLabel: (namespace, name) => {
       const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
       const found = ask(path, (timeoutMs) => lookUpLabel(kube, path, timeoutMs));
@@ -73,6 +82,16 @@ function lookupsBy(
 function templatePath(kind: TemplateObjectKind, namespace: string | undefined, name: string): ObjectPath {
   if (kind === 'ClusterWorkflowTemplate') return { resource: RESOURCES.clusterWorkflowTemplates, name };
   return { resource: RESOURCES.workflowTemplates, ...(namespace !== undefined && { namespace }), name };
+}
+
+async function lookUpWhole(
+  kube: Pick<KubeApi, 'get'>,
+  path: ObjectPath,
+  timeoutMs: number,
+): Promise<FoundConfigMap | undefined> {
+  const result = await kube.get(path, { timeoutMs });
+  if (result.ok) return { is: 'there', object: result.value };
+  return result.status === 404 ? { is: 'absent' } : undefined;
 }
 
 async function lookUpLabel(kube: Pick<KubeApi, 'get'>, path: ObjectPath, timeoutMs: number): Promise<CacheLabel> {

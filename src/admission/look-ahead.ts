@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { ARTIFACT_REPOSITORIES, type ArgoFacts, readNamespaceRepository } from '../argo/controller-facts.ts';
 import { ARGO_API_VERSION } from '../argo/names.ts';
+import type { JsonObject } from '../base/json.ts';
 import { LOOK_AHEAD_DIGEST_ANNOTATION } from '../base/names.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
 import { type AheadVerdict, judgeSubmissionAhead } from '../look-ahead/judge-submission.ts';
@@ -9,7 +11,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { answerVerdict } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import type { ArgoSource } from './argo-source.ts';
-import { judgeWithLookups } from './judge-with-lookups.ts';
+import { type FoundConfigMap, judgeWithLookups } from './judge-with-lookups.ts';
 import { withNamespace } from './mutate-pods.ts';
 import { skipUnsupported } from './unsupported.ts';
 
@@ -25,10 +27,12 @@ export interface LookAheadOptions {
 
 /** What is not known of Argo by then is unknown. */
 const ARGO_DEADLINE_MS = 50;
-/** How long a Workflow is walked; the answer has still to be written, within its own deadline. */
+/** How long a Workflow is walked at a time: nothing else is answered meanwhile. */
 const WALK_MS = 100;
-/** Stored templates that are read for one Workflow. */
-const LOOKUPS = { deadlineMs: 80, limit: 20 };
+/** What is read for one Workflow, stored templates for the most part. */
+const LOOKUPS = { deadlineMs: 300, limit: 20 };
+/** What an answer may take beyond the deadline of one that asks nobody, in milliseconds; the API server waits for a second. */
+export const LOOK_AHEAD_EXTRA_MS = ARGO_DEADLINE_MS + LOOKUPS.deadlineMs;
 
 /** POST on the path of look-ahead: a Workflow gets the nodes of its cached steps as it is created. */
 export function createLookAhead(options: LookAheadOptions): AdmissionHandler {
@@ -49,21 +53,29 @@ export function createLookAhead(options: LookAheadOptions): AdmissionHandler {
       suffix: makeSuffix(),
       now: new Date(),
     };
-    const endMs = performance.now() + WALK_MS;
-    const verdict = await judgeWithLookups(kube, LOOKUPS, ({ lookUpTemplate }) =>
-      judgeSubmissionAhead({
+    const verdict = await judgeWithLookups(kube, LOOKUPS, ({ lookUpTemplate, lookUpConfigMap }) => {
+      const endMs = performance.now() + WALK_MS;
+      return judgeSubmissionAhead({
         ...known,
         lookUpTemplate: (scope, name) =>
           scope === 'cluster'
             ? lookUpTemplate('ClusterWorkflowTemplate', undefined, name)
             : lookUpTemplate('WorkflowTemplate', namespace, name),
+        lookUpRepository: () => repositoryOf(lookUpConfigMap(namespace, ARTIFACT_REPOSITORIES), facts),
         isOverdue: () => performance.now() > endMs,
-      }),
-    );
+      });
+    });
     metrics.servedAtSubmission({ steps: verdict.served, isDryRun: request.dryRun === true });
     if (request.dryRun !== true && verdict.digest !== undefined) void tellOnceThere(options, namespace, verdict);
     return answerVerdict(request.uid, verdict);
   };
+}
+
+/** The namespace's own default, else the controller's (artifactrepositories.go:Resolve). */
+function repositoryOf(found: FoundConfigMap | undefined, { artifactRepository }: ArgoFacts): JsonObject | undefined {
+  if (found === undefined) return undefined;
+  const own = found.is === 'absent' ? 'none' : readNamespaceRepository(found.object);
+  return own === 'none' ? artifactRepository : own;
 }
 
 /** What the API server makes names of, without vowels; twice as many as it adds, for it does not try again on a clash. */

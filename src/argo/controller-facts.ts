@@ -1,12 +1,14 @@
 /** What is to be known of the workflow controllers that run, from their pods and their configuration (config/config.go). */
 import { parse } from 'yaml';
-import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
+import { asObject, isObject, type JsonObject, objectsOf, ownString } from '../base/json.ts';
 import { type ArgoVersion, controllerContainers } from './versions.ts';
 
 export interface ArgoFacts {
   readonly version: ArgoVersion | 'unknown';
   /** Why it is not known which steps a Workflow will have, as half a sentence; undefined where its own spec says it all. */
   readonly defaults: string | undefined;
+  /** The artifact repository of workflows that name none; undefined where there is none, or it is not known. */
+  readonly artifactRepository: JsonObject | undefined;
 }
 
 const DEFAULT_CONFIG_MAP = 'workflow-controller-configmap';
@@ -66,7 +68,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
 export function describeDefaults(configMap: JsonObject): string | undefined {
   let defaults: unknown;
   try {
-    defaults = readDefaults(asObject(configMap.data));
+    defaults = readSetting(asObject(configMap.data), 'workflowDefaults');
   } catch {
     return 'workflowDefaults cannot be read';
   }
@@ -76,10 +78,38 @@ export function describeDefaults(configMap: JsonObject): string | undefined {
   return member === undefined ? undefined : `workflowDefaults sets spec.${member}`;
 }
 
+/** `artifactRepository` of the controller's configuration; undefined where there is none, or it cannot be read. */
+export function readArtifactRepository(configMap: JsonObject): JsonObject | undefined {
+  try {
+    const repository = readSetting(asObject(configMap.data), 'artifactRepository');
+    return isObject(repository) ? repository : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where a namespace may keep artifact repositories of its own (artifactrepositories.go:Resolve). */
+export const ARTIFACT_REPOSITORIES = 'artifact-repositories';
+const DEFAULT_REPOSITORY_ANNOTATION = 'workflows.argoproj.io/default-artifact-repository';
+
+/** The repository that such a ConfigMap names as the default; undefined where it names none, or one that cannot be read. */
+export function readNamespaceRepository(configMap: JsonObject): JsonObject | 'none' | undefined {
+  const key = ownString(asObject(configMap.metadata).annotations, DEFAULT_REPOSITORY_ANNOTATION);
+  const text = ownString(configMap.data, key ?? '');
+  if (text === undefined) return 'none';
+  try {
+    const repository: unknown = parse(text);
+    return isObject(repository) ? repository : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** A member of its own, or within the one text that older installations have (`config`, config/controller.go). */
-function readDefaults({ config, workflowDefaults }: JsonObject): unknown {
-  if (typeof config === 'string') return asObject(parse(config)).workflowDefaults;
-  return typeof workflowDefaults === 'string' ? parse(workflowDefaults) : undefined;
+function readSetting({ config, ...data }: JsonObject, name: string): unknown {
+  if (typeof config === 'string') return asObject(parse(config))[name];
+  const text = data[name];
+  return typeof text === 'string' ? parse(text) : undefined;
 }
 
 /** The environment of workflow controllers, by name; of several the last. */

@@ -15,7 +15,7 @@ import type { Verdict } from '../step/decision.ts';
 import type { KnownCluster, NamespaceSettings } from '../step/known-cluster.ts';
 import { findBrokenRule } from './check-nodes.ts';
 import { sizeOfNode, type WorkflowNode } from './node.ts';
-import type { LookUpTemplate } from './references.ts';
+import type { LookUpRepository, LookUpTemplate } from './references.ts';
 import { type Walked, walkAhead } from './walk.ts';
 
 export interface AheadInput {
@@ -28,6 +28,7 @@ export interface AheadInput {
   readonly knowsWorkflow: (workflowName: string) => boolean;
   readonly lookUp: (cache: string, key: string) => EntryLookup;
   readonly lookUpTemplate: LookUpTemplate;
+  readonly lookUpRepository: LookUpRepository;
   /** Random letters and digits, for the name of a Workflow that has none yet. */
   readonly suffix: string;
   readonly now: Date;
@@ -159,6 +160,7 @@ function foresee({ object, namespace, now, ...input }: AheadInput, workflowName:
     roomBytes: room,
     lookUp: input.lookUp,
     lookUpTemplate: input.lookUpTemplate,
+    lookUpRepository: input.lookUpRepository,
     isOverdue: input.isOverdue,
   });
   const { nodes } = walked;

@@ -1,6 +1,7 @@
 /** What ends the walk because Argo would do more, or something else, than what was foreseen. */
+import { type ArtifactProvider, keyAlone, readLocation } from '../argo/artifact-location.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
-import { asObject, isObject, type JsonObject, ownString } from '../base/json.ts';
+import { asObject, deepEqual, isObject, type JsonObject, ownString } from '../base/json.ts';
 import { LOOK_AHEAD_ANNOTATION, OWN_PREFIX } from '../base/names.ts';
 import { parametersOf, Unforeseen } from './values.ts';
 
@@ -33,7 +34,7 @@ export function checkCall(call: JsonObject): void {
 }
 
 /** Members of a template that Argo acts on though the node is there, or that it never would. */
-const TEMPLATE_OBSTACLES = ['daemon', 'synchronization', 'metrics', 'parallelism', 'hooks'] as const;
+const TEMPLATE_OBSTACLES = ['archiveLocation', 'daemon', 'synchronization', 'metrics', 'parallelism', 'hooks'] as const;
 
 export function checkTemplate(template: JsonObject): void {
   for (const member of TEMPLATE_OBSTACLES) {
@@ -46,11 +47,23 @@ export function checkTemplate(template: JsonObject): void {
   const { annotations } = asObject(template.metadata);
   if (ownString(annotations, LOOK_AHEAD_ANNOTATION) === 'off')
     throw new Unforeseen('look-ahead is off for its template');
-  checkSides(template);
+  checkSides(template, isLeaf ? ['inputs'] : ['inputs', 'outputs']);
 }
 
-function checkSides(template: JsonObject): void {
-  for (const side of ['inputs', 'outputs'] as const) {
+/** An artifact of a leaf is served where nothing is said of its place but a key in the workflow's own repository. */
+export function checkArtifact(artifact: JsonObject, repository: ArtifactProvider): void {
+  const location = readLocation(artifact);
+  const isKeyAlone =
+    typeof location !== 'string' &&
+    location.provider === repository &&
+    deepEqual(keyAlone(location.provider, location.key)[location.provider], location.fields);
+  const isGlobal = (artifact.globalName ?? '') !== '';
+  if (isGlobal || (artifact.archiveLogs ?? false) !== false || !(location === 'none' || isKeyAlone))
+    throw new Unforeseen(`its artifact ${String(artifact.name)} has a globalName, or a place of its own`);
+}
+
+function checkSides(template: JsonObject, sides: readonly ('inputs' | 'outputs')[]): void {
+  for (const side of sides) {
     const { artifacts } = asObject(template[side]);
     if (Array.isArray(artifacts) && artifacts.length > 0) throw new Unforeseen(`its ${side} have artifacts`);
   }

@@ -5,6 +5,9 @@ import { parametersOf, Unforeseen } from './values.ts';
 /** A stored template object by name, of the Workflow's namespace or of the cluster; undefined where it is not known. */
 export type LookUpTemplate = (scope: 'namespaced' | 'cluster', name: string) => JsonObject | undefined;
 
+/** The artifact repository of workflows that name none; undefined where it is not known. */
+export type LookUpRepository = () => JsonObject | undefined;
+
 /** Where the templates come from that are called by name (templateresolution/context.go:TemplateContext). */
 export interface TemplateBase {
   /** As nodes carry it: `local/wf`, `namespaced/shared`. */

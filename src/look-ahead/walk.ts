@@ -2,10 +2,11 @@
  * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
  * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
  */
+import { readLocation } from '../argo/artifact-location.ts';
 import type { Outputs } from '../argo/outputs.ts';
 import { parseTemplate } from '../argo/template.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
-import { isObject, type JsonObject } from '../base/json.ts';
+import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
 import type { MemoizeMode } from '../base/names.ts';
 import { type EntryLookup, formatTimestamp } from '../cache/entry.ts';
 import { rebuildOutputs } from '../cache/served-outputs.ts';
@@ -13,8 +14,16 @@ import { judgeLookup } from '../step/judge-entry.ts';
 import { readTemplateMemoization } from '../step/memoization.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
-import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
-import { baseOf, joinSpec, type LookUpTemplate, referredBase, type TemplateBase, withDefaults } from './references.ts';
+import { checkArtifact, checkCall, checkSpec, checkTemplate } from './obstacles.ts';
+import {
+  baseOf,
+  joinSpec,
+  type LookUpRepository,
+  type LookUpTemplate,
+  referredBase,
+  type TemplateBase,
+  withDefaults,
+} from './references.ts';
 import {
   addAggregates,
   fillCall,
@@ -36,6 +45,8 @@ export interface WalkInput extends Workflow {
   readonly now: Date;
   /** Stored template objects; none is known where it is left out. */
   readonly lookUpTemplate?: LookUpTemplate;
+  /** Where artifacts lie; not known where it is left out. */
+  readonly lookUpRepository?: LookUpRepository;
   /** How much the nodes may take; no bound where it is left out. */
   readonly roomBytes?: number;
   /** Whether the time is up: what is not foreseen by then is left to the pods. */
@@ -206,7 +217,7 @@ class Walker {
   // ---- leaves
 
   #serveLeaf(place: Place, template: JsonObject): Outcome {
-    const reading = parseTemplate(JSON.stringify(template));
+    const reading = parseTemplate(JSON.stringify(this.#withRepository(template)));
     if (reading.state !== 'inline') throw new Unforeseen('its template cannot be read');
     const asked = readTemplateMemoization(reading.template, this.#input.mode);
     if (!asked.ok) return this.#runs(place, `${asked.reason}: ${asked.message}`);
@@ -224,6 +235,20 @@ class Walker {
     if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
     if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
     return this.#addLeaf(place, template, rebuilt.outputs, { key, cache, message: judged.message });
+  }
+
+  /** The controller gives each pod the repository; by it an entry that lies in another kind of store is found out. */
+  #withRepository(template: JsonObject): JsonObject {
+    const artifacts = objectsOf(asObject(template.outputs).artifacts);
+    if (artifacts.length === 0) return template;
+    if (this.#spec.artifactRepositoryRef !== undefined)
+      throw new Unforeseen('its outputs have artifacts, and the workflow names a repository');
+    const archiveLocation = this.#input.lookUpRepository?.();
+    const repository = readLocation(archiveLocation);
+    if (typeof repository === 'string')
+      throw new Unforeseen('its outputs have artifacts, and the artifact repository is not known');
+    for (const artifact of artifacts) checkArtifact(artifact, repository.provider);
+    return { ...template, archiveLocation };
   }
 
   /** A step that is decided about when what comes before it has run. */

@@ -3,6 +3,7 @@ import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {
   admin,
+  describeWorkflow,
   type EndedWorkflow,
   givenNamespace,
   podsOf,
@@ -132,6 +133,39 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'artifacts',
+    steps: 2,
+    // What takes an artifact is left to its pod.
+    pods: 1,
+    templates: [
+      {
+        name: 'main',
+        steps: [
+          [{ ...call('a', 'art'), template: 'makes' }],
+          [
+            {
+              name: 'b',
+              template: 'takes',
+              arguments: { artifacts: [{ name: 'f', from: '{{steps.a.outputs.artifacts.f}}' }] },
+            },
+          ],
+        ],
+      },
+      {
+        ...work('cache-artifacts'),
+        name: 'makes',
+        outputs: { ...work('').outputs, artifacts: [{ name: 'f', path: '/tmp/o' }] },
+      },
+      {
+        ...work('cache-artifacts'),
+        name: 'takes',
+        inputs: { artifacts: [{ name: 'f', path: '/tmp/f' }] },
+        memoize: { key: 'takes', maxAge: '1h', cache: { configMap: { name: 'cache-artifacts' } } },
+        container: { image: 'busybox:local', command: ['cp', '/tmp/f', '/tmp/o'] },
+      },
+    ],
+  },
+  {
     name: 'exit handler',
     steps: 1,
     pods: 1,
@@ -160,6 +194,9 @@ function workflow({ name, templates, spec = {} }: Case, label: object): KubeObje
 }
 
 let namespace: string;
+beforeAll(async () => {
+  namespace = await givenNamespace({ lookAhead: 'on' });
+});
 
 async function run(one: Case, lookAhead: 'on' | 'off'): Promise<Run> {
   const name = await submit(namespace, workflow(one, { [LOOK_AHEAD]: lookAhead }));
@@ -170,7 +207,6 @@ async function run(one: Case, lookAhead: 'on' | 'off'): Promise<Run> {
 
 describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
   beforeAll(async () => {
-    namespace = await givenNamespace({ lookAhead: 'on' });
     await Promise.all(
       CASES.map(async (one) => {
         const first = await run(one, 'on');
@@ -218,6 +254,90 @@ describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
   });
 });
 
+/*
+ * What happens to a workflow of which a part was served: it ends as one whose hits had pods. Its step that runs waits for what is
+ * done to it.
+ */
+interface Fate {
+  readonly name: string;
+  readonly spec?: object;
+  /** Done once the step runs. */
+  readonly act?: object;
+  /** Where the step does not wait. */
+  readonly isQuick?: boolean;
+}
+const FATES: readonly Fate[] = [
+  { name: 'stopped', act: { spec: { shutdown: 'Stop' } } },
+  { name: 'terminated', act: { spec: { shutdown: 'Terminate' } } },
+  { name: 'suspended and resumed', act: { spec: { suspend: true } }, isQuick: true },
+  { name: 'over its deadline', spec: { activeDeadlineSeconds: 8 } },
+  { name: 'with podGC', spec: { podGC: { strategy: 'OnPodCompletion' } }, isQuick: true },
+  { name: 'with parallelism', spec: { parallelism: 1 }, isQuick: true },
+];
+
+describe('a workflow that is served in part', () => {
+  const outcomes = new Map<string, readonly [EndedWorkflow, EndedWorkflow]>();
+  const sleeper = (isQuick: boolean) => ({
+    name: 'sleeper',
+    container: { image: 'busybox:local', command: ['sleep', isQuick ? '3' : '60'] },
+  });
+
+  async function meet(
+    { name, spec = {}, act, isQuick = false }: Fate,
+    lookAhead: 'on' | 'off',
+  ): Promise<EndedWorkflow> {
+    const kube = await admin();
+    const tasks = [call('hit', 'fate'), { name: 'runs', depends: 'hit', template: 'sleeper' }];
+    const one: Case = {
+      name: 'fate',
+      steps: 1,
+      pods: 1,
+      spec,
+      templates: [{ name: 'main', dag: { tasks } }, sleeper(isQuick)],
+    };
+    const workflowName = await submit(
+      namespace,
+      workflow(one, { [LOOK_AHEAD]: lookAhead, fate: name.replaceAll(' ', '-') }),
+    );
+    const path = { resource: RESOURCES.workflows, namespace, name: workflowName };
+    if (act !== undefined) {
+      await waitFor(
+        async () => {
+          const nodes = describeWorkflow(must(await kube.get(path))).nodes;
+          return nodes.some(({ displayName, phase }) => displayName === 'runs' && phase === 'Running');
+        },
+        { what: 'the step to run', deadlineMs: 60_000 },
+      );
+      const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows/${workflowName}`;
+      await kube.require('PATCH', url, act, 'application/merge-patch+json');
+      if (name.startsWith('suspended'))
+        await kube.require('PATCH', url, { spec: { suspend: null } }, 'application/merge-patch+json');
+    }
+    return untilEnded(namespace, workflowName);
+  }
+
+  beforeAll(async () => {
+    // The entry of the hit.
+    await run({ name: 'fate', steps: 1, pods: 1, templates: [{ name: 'main', steps: [[call('a', 'fate')]] }] }, 'off');
+    await untilEntries(namespace, 'cache-fate', 1);
+    await Promise.all(
+      FATES.map(async (fate) => void outcomes.set(fate.name, [await meet(fate, 'off'), await meet(fate, 'on')])),
+    );
+  }, 300_000);
+
+  it.each(FATES.map(({ name }) => name))('ends as without: %s', (name) => {
+    const [without, ahead] = outcomes.get(name) ?? [];
+    const shape = (ended: EndedWorkflow | undefined) => ({
+      phase: ended?.phase,
+      nodes: ended?.nodes
+        .map(({ displayName, phase, type }) => `${displayName.replaceAll(ended.name, 'WF')} ${type} ${phase}`)
+        .sort(),
+    });
+    expect(shape(ahead)).toEqual(shape(without));
+    expect(ahead?.nodes.find(({ displayName }) => displayName === 'hit')?.memoizationStatus?.hit).toBe(true);
+  });
+});
+
 /** What Argo shows of a workflow, without what differs from run to run, and between a hit and a hit. */
 function treeOf({ name, nodes }: EndedWorkflow): unknown {
   const names = new Map(nodes.map((node) => [node.id, node.name.replaceAll(name, 'WF')]));
@@ -233,14 +353,7 @@ function treeOf({ name, nodes }: EndedWorkflow): unknown {
     children: list(node.children),
     outbound: list(node.outboundNodes),
     inputs: node.inputs,
-    outputs: comparable(node.outputs),
+    outputs: node.outputs,
   });
   return nodes.map(describeNode).sort((a, b) => ((a.name ?? '') < (b.name ?? '') ? -1 : 1));
-}
-
-/** The logs of an uncached step lie where its own pod wrote them. */
-function comparable(outputs: WorkflowNode['outputs']): unknown {
-  if (outputs === undefined) return undefined;
-  const { artifacts: _, ...rest } = outputs;
-  return rest;
 }

@@ -134,9 +134,9 @@ function compareRetries({ retried: plain, nodes }: Answer, { retried: ahead }: A
   if (nodes.length === 0) return undefined;
   if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
   counts.retried += 1;
-  if ((plain.error === undefined) !== (ahead.error === undefined))
-    return `retried: ${plain.error} became ${ahead.error}`;
-  const difference = plain.error === undefined ? compare(plain, ahead) : undefined;
+  // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
+  if (plain.error !== undefined) return undefined;
+  const difference = ahead.error ?? compare(plain, ahead);
   return difference && `retried: ${difference}`;
 }
 

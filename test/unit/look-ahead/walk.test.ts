@@ -228,6 +228,79 @@ describe('what is stored elsewhere', () => {
   });
 });
 
+describe('artifacts of a leaf', () => {
+  const S3 = { s3: { bucket: 'b', endpoint: 'e' } };
+  const withArtifacts = (
+    artifact: JsonObject,
+    options: { stored?: JsonObject; repository?: JsonObject; spec?: JsonObject } = {},
+  ) => {
+    const { stored = { s3: { key: 'wf-1/file.tgz' } }, repository, spec = {} } = options;
+    const outputs = { artifacts: [{ name: 'file', ...stored }], exitCode: '0' };
+    const entry = { nodeID: 'n', outputs, creationTimestamp: CREATED, lastHitTimestamp: CREATED };
+    const template = { ...WORK, outputs: { artifacts: [{ name: 'file', path: '/f', ...artifact }] } };
+    return walkAhead({
+      workflowName: 'wf',
+      isNameKnown: true,
+      namespace: 'default',
+      spec: { entrypoint: 'main', templates: [{ name: 'main', steps: [[call('a', 'one')]] }, template], ...spec },
+      mode: 'managed',
+      lookUp: () => ({ found: 'entry', entry }) as EntryLookup,
+      lookUpRepository: () => repository,
+      now: NOW,
+    });
+  };
+
+  it.each([
+    ['in the repository', {}],
+    ['under a key of its own there', { s3: { key: 'mine.tgz' } }],
+  ])('is served %s, by the key alone', (_, artifact) => {
+    const [node] = withArtifacts(artifact, { repository: S3 }).nodes;
+    expect(node?.outputs?.artifacts).toEqual([{ name: 'file', path: '/f', s3: { key: 'wf-1/file.tgz' } }]);
+    expect(JSON.stringify(node)).not.toContain('endpoint');
+  });
+
+  it.each<[string, JsonObject, Parameters<typeof withArtifacts>[1], string]>([
+    [
+      'where the repository is not known',
+      {},
+      {},
+      'its outputs have artifacts, and the artifact repository is not known',
+    ],
+    [
+      'where the workflow names one',
+      {},
+      { repository: S3, spec: { artifactRepositoryRef: { key: 'k' } } },
+      'its outputs have artifacts, and the workflow names a repository',
+    ],
+    [
+      'with a place of its own',
+      { s3: { key: 'k', bucket: 'mine' } },
+      { repository: S3 },
+      'its artifact file has a globalName, or a place of its own',
+    ],
+    [
+      'in another kind of store',
+      { gcs: { key: 'k' } },
+      { repository: S3 },
+      'its artifact file has a globalName, or a place of its own',
+    ],
+    [
+      'with a globalName',
+      { globalName: 'g' },
+      { repository: S3 },
+      'its artifact file has a globalName, or a place of its own',
+    ],
+    [
+      'whose entry lies in another kind of store',
+      {},
+      { repository: { gcs: { bucket: 'b' } } },
+      'incomplete-entry: the entry lacks artifact file',
+    ],
+  ])('is left to its pod %s', (_, artifact, options, message) => {
+    expect(withArtifacts(artifact, options)).toMatchObject({ nodes: [], leaves: [{ message }] });
+  });
+});
+
 describe('what is left to the pod', () => {
   const values = { one: 'two', 'wf-z': '' };
   it.each<[string, JsonObject, JsonObject, string]>([

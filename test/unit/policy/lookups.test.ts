@@ -178,7 +178,13 @@ describe('POST /validate/workflows', () => {
     createValidateWorkflows({
       cluster: known,
       kube: cluster(objects),
-      argo: { read: async () => ({ version: { major: 4, minor: 0, patch: 5 }, defaults: undefined }) },
+      argo: {
+        read: async () => ({
+          version: { major: 4, minor: 0, patch: 5 },
+          defaults: undefined,
+          artifactRepository: undefined,
+        }),
+      },
       config: { policy, controllerAccounts: ['system:serviceaccount:argo:argo'], controllerNamespace: 'argo' },
     });
   const request = (object: KubeObject, namespace: string, operation = 'CREATE') => ({
