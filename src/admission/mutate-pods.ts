@@ -69,7 +69,7 @@ function tell(recordEvent: RecordEvent, pod: KubeObject, verdict: Verdict): void
   if (owner === undefined || namespace === undefined) return;
   recordEvent({
     regarding: { apiVersion: owner.apiVersion, kind: owner.kind, namespace, name: owner.name, uid: owner.uid },
-    type: verdict.decision === 'skip' ? 'Warning' : 'Normal',
+    type: verdict.decision === 'skip' && !verdict.reason.startsWith('observed-') ? 'Warning' : 'Normal',
     reason: verdict.reason,
     message: `pod ${pod.metadata?.name ?? pod.metadata?.generateName ?? ''}: ${verdict.message}`,
   });

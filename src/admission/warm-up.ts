@@ -63,7 +63,8 @@ function warmUpPods(cluster: KnownCluster, settings: DecisionSettings): void {
   };
   const enabled = {
     ...cluster,
-    namespace: () => ({ isEnabled: true, memoize: 'native', capture: 'sidecar', lookAhead: 'on' }) as const,
+    namespace: () =>
+      ({ isEnabled: true, memoize: 'native', capture: 'sidecar', lookAhead: 'on', operation: 'on' }) as const,
   };
   judgePod({ pod, creator: settings.controllerAccounts[0] ?? '', cluster: enabled, settings, now: new Date() });
 }

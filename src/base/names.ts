@@ -21,6 +21,15 @@ export const ALLOW_RESOURCE_ANNOTATION = 'stepmemo.io/allow-resource';
 export const REUSE_ANNOTATION = 'stepmemo.io/reuse';
 
 /**
+ * On a namespace, or on stepmemo's own for all of them: `observe` decides and counts and changes nothing, `off` does not even
+ * look. `memoize` is moved all the same, so steps run uncached.
+ */
+export const OPERATION_ANNOTATION = 'stepmemo.io/operation';
+/** From the least to the most that it keeps from happening. */
+export const OPERATIONS = ['on', 'observe', 'off'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+/**
  * `off` on a namespace, a Workflow or a template: none of its steps is served at submission. On a Workflow the server writes
  * there what it has served.
  */

@@ -96,6 +96,18 @@ export const REASONS = {
     meaning: 'The namespace has not opted in.',
     fix: 'Label it stepmemo.io/enabled=true.',
   },
+  'switched-off': {
+    meaning: 'stepmemo is switched off, here or in the whole cluster: the step runs, and nothing is captured.',
+    fix: 'Take the annotation stepmemo.io/operation off the namespace, or off the one that stepmemo runs in.',
+  },
+  'observed-hit': {
+    meaning: 'stepmemo only observes: this would have been a hit.',
+    fix: 'Take the annotation stepmemo.io/operation: observe away when you have seen enough.',
+  },
+  'observed-miss': {
+    meaning: 'stepmemo only observes: this would have been a miss, and its outputs captured.',
+    fix: '',
+  },
   'policies-missing': {
     meaning: "stepmemo's ValidatingAdmissionPolicies are not in place, so no stamp could be trusted.",
     fix: 'Apply the manifests whole.',

@@ -61,6 +61,7 @@ async function readWholeAsk(context: LiveContext, pod: StepPod): Promise<Looked<
 export async function planCapture(context: LiveContext, pod: StepPod): Promise<Looked<CapturePlan>> {
   const namespace = context.cluster.namespace(pod.namespace);
   if (namespace?.isEnabled !== true) return refuse('namespace-not-enabled', 'the namespace is no longer opted in');
+  if (namespace.operation === 'off') return refuse('switched-off', 'stepmemo is switched off');
   const identified = identifyStep(pod.object);
   if (!identified.ok) return refuse(identified.reason, identified.message);
   const read = readMemoization(pod.object, identified.step, namespace.memoize);

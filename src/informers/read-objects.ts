@@ -6,6 +6,8 @@ import {
   LOOK_AHEAD_ANNOTATION,
   MEMOIZE_MODE_ANNOTATION,
   MEMOIZE_MODES,
+  OPERATION_ANNOTATION,
+  OPERATIONS,
 } from '../base/names.ts';
 import type { KubeObject } from '../kube/types.ts';
 import type { LimitRangeItem, NamespaceSettings } from '../step/known-cluster.ts';
@@ -32,6 +34,7 @@ export function readNamespace(namespace: KubeObject): { settings: NamespaceSetti
     memoize: oneOf(MEMOIZE_MODE_ANNOTATION, MEMOIZE_MODES),
     capture: oneOf(CAPTURE_ANNOTATION, CAPTURE_WAYS),
     lookAhead: oneOf(LOOK_AHEAD_ANNOTATION, ['on', 'off']),
+    operation: oneOf(OPERATION_ANNOTATION, OPERATIONS),
   };
   return { settings, bad };
 }

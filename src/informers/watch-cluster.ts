@@ -1,5 +1,5 @@
 import type { Log } from '../base/log.ts';
-import { POLICY_NAMES } from '../base/names.ts';
+import { OPERATIONS, type Operation, POLICY_NAMES } from '../base/names.ts';
 import { createCacheIndex, type HeldCache, holdCache } from '../cache/cache-index.ts';
 import { CACHE_SELECTOR } from '../cache/cache-label.ts';
 import type { Config } from '../config/config.ts';
@@ -85,6 +85,9 @@ export function watchCluster(options: WatchClusterOptions): WatchedCluster {
     }
   }
 
+  /** What stands on our own namespace holds for all. */
+  const ownOperation = (): Operation => namespaces.get(config.ownNamespace)?.operation ?? 'on';
+
   /** A policy that lacks one of our controllers would refuse the pods that we gate for it: as good as missing. */
   function agrees(policy: KubeObject): boolean {
     const unknown = unknownToPolicy(policy, config.controllerAccounts);
@@ -165,7 +168,10 @@ export function watchCluster(options: WatchClusterOptions): WatchedCluster {
     get cacheStats() {
       return { caches: caches.size, bytes: caches.bytes };
     },
-    namespace: (name) => namespaces.get(name),
+    namespace: (name) => {
+      const settings = namespaces.get(name);
+      return settings && { ...settings, operation: strictest(settings.operation, ownOperation()) };
+    },
     lookUp: (namespace, cache, key) => caches.lookUp(namespace, cache, key),
     limitRanges: (namespace) => [...limitRanges.in(namespace)].flat(),
     hasComputeQuota: (namespace) => !computeQuotas.in(namespace).next().done,
@@ -173,6 +179,10 @@ export function watchCluster(options: WatchClusterOptions): WatchedCluster {
     markSidecarWorking: (createdAt) => health.markWorking(createdAt),
     noteSidecarInjected: (at = now()) => health.noteInjected(at),
   };
+}
+
+function strictest(one: Operation, other: Operation): Operation {
+  return OPERATIONS.indexOf(one) > OPERATIONS.indexOf(other) ? one : other;
 }
 
 function named(object: KubeObject): Named {

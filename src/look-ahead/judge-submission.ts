@@ -7,7 +7,12 @@ import type { ArgoFacts } from '../argo/controller-facts.ts';
 import { isOlderThan } from '../argo/versions.ts';
 import { asObject, isObject, type JsonObject, ownString } from '../base/json.ts';
 import { type JsonPatchOperation, pointer } from '../base/json-patch.ts';
-import { LOOK_AHEAD_ANNOTATION, LOOK_AHEAD_DIGEST_ANNOTATION, REUSE_ANNOTATION } from '../base/names.ts';
+import {
+  LOOK_AHEAD_ANNOTATION,
+  LOOK_AHEAD_DIGEST_ANNOTATION,
+  OPERATION_ANNOTATION,
+  REUSE_ANNOTATION,
+} from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
 import { plainText } from '../base/text.ts';
 import type { EntryLookup } from '../cache/entry.ts';
@@ -115,6 +120,7 @@ function nameOf({ object, suffix }: AheadInput): string {
 function findObstacle(input: AheadInput, own: Own, workflowName: string): Outcome | undefined {
   const { cluster, namespace } = input;
   if (namespace?.isEnabled !== true) return no('namespace-not-enabled', 'The namespace has not opted in.');
+  if (namespace.operation === 'off') return no('switched-off', `${OPERATION_ANNOTATION} is "off".`);
   const off = namespace.lookAhead === 'off' ? 'the namespace' : own.isSwitchedOff ? 'the Workflow' : undefined;
   if (off !== undefined) return no('look-ahead-off', `${LOOK_AHEAD_ANNOTATION} is "off" on ${off}.`);
   if (own.hasForeignStatus) return no('status-present', 'The Workflow came with a status.');
@@ -169,6 +175,7 @@ function foresee({ object, namespace, now, ...input }: AheadInput, workflowName:
   if (broken !== undefined) return no('look-ahead-unsound', plainText(broken));
   if (nodes.reduce((sum, node) => sum + sizeOfNode(node), 0) > room)
     return no('look-ahead-too-large', 'The Workflow has no room for these nodes.');
+  if (namespace?.operation === 'observe') return no('observed-hit', `would have ${describe(walked)}`);
   return { reason: 'served-at-submission', message: describe(walked), nodes };
 }
 

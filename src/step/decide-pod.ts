@@ -1,3 +1,4 @@
+import { OPERATION_ANNOTATION } from '../base/names.ts';
 import type { EntryLookup } from '../cache/entry.ts';
 import { type Ask, type AskInput, readAsk } from './ask.ts';
 import { chooseCapture } from './capture.ts';
@@ -17,6 +18,16 @@ export interface DecideContext {
  * effect, the same for the same input.
  */
 export function decide(ask: Ask, lookup: EntryLookup, context: DecideContext): PodDecision {
+  const operation = context.cluster.namespace(ask.step.namespace)?.operation ?? 'on';
+  if (operation === 'off')
+    return { decision: 'skip', reason: 'switched-off', message: `${OPERATION_ANNOTATION} is off` };
+  const decision = decideFully(ask, lookup, context);
+  if (operation === 'on' || decision.decision === 'skip') return decision;
+  const reason = decision.decision === 'hit' ? 'observed-hit' : 'observed-miss';
+  return { decision: 'skip', reason, message: `would be a ${decision.decision}: ${decision.message}` };
+}
+
+function decideFully(ask: Ask, lookup: EntryLookup, context: DecideContext): PodDecision {
   const { step, memoization } = ask;
   const judged = judgeLookup(step, memoization, lookup, context.now);
   if (judged.fresh) {

@@ -1,4 +1,4 @@
-import type { MemoizeMode } from '../base/names.ts';
+import type { MemoizeMode, Operation } from '../base/names.ts';
 import type { EntryLookup } from '../cache/entry.ts';
 
 /** How a namespace wants to be treated; from its label and annotations, defaults filled in. */
@@ -8,6 +8,8 @@ export interface NamespaceSettings {
   readonly capture: 'sidecar' | 'server' | 'off';
   /** Whether steps are served when a Workflow is submitted. */
   readonly lookAhead: 'on' | 'off';
+  /** The stricter of what the namespace says and what holds for the cluster. */
+  readonly operation: Operation;
 }
 
 /** One LimitRange item of type Container or Pod, quantities as written. */

@@ -66,7 +66,7 @@ export function createView(): KnownCluster & { noteSidecarInjected(): void } {
     isSynced: true,
     arePoliciesInstalled: true,
     isSidecarUsable: true,
-    namespace: () => ({ isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' }),
+    namespace: () => ({ isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' }),
     lookUp: index.lookUp,
     limitRanges: () => [],
     hasComputeQuota: () => false,

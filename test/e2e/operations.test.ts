@@ -23,6 +23,40 @@ import {
 const run = promisify(execFile);
 const ROOT = new URL('../..', import.meta.url).pathname;
 
+it('observes, and is switched off, by an annotation of a namespace or of its own', async () => {
+  const namespace = await givenNamespace({ lookAhead: 'on' });
+  const annotate = (name: string, value: string) =>
+    kubectl('annotate', 'namespace', name, '--overwrite', `stepmemo.io/operation${value}`);
+  const reasons = async (workflow: string) => {
+    const kube = await admin();
+    const fieldSelector = `regarding.name=${workflow}`;
+    const events = must(await kube.list({ resource: RESOURCES.events, namespace }, { fieldSelector }));
+    return events
+      .map(({ reason }) => String(reason))
+      .filter((reason) => /^(Observed|SwitchedOff|NoEntry|Served)/.test(reason));
+  };
+  const submitAndEnd = async () => {
+    const ended = await untilEnded(namespace, await submitFile(namespace, 'container'));
+    expect(ended.phase).toBe('Succeeded');
+    return { pods: (await podsOf(ended)).length, reasons: await reasons(ended.name) };
+  };
+  await annotate(namespace, '=observe');
+  expect(await submitAndEnd()).toEqual({ pods: 2, reasons: ['ObservedMiss'] });
+  const kube = await admin();
+  expect((await kube.get({ resource: RESOURCES.configMaps, namespace, name: 'container-cache' })).ok).toBe(false);
+  await annotate(namespace, '-');
+  expect((await submitAndEnd()).reasons).toEqual(['NoEntry']);
+  await untilEntries(namespace, 'container-cache', 1);
+  await annotate('stepmemo', '=off');
+  try {
+    expect(await submitAndEnd()).toEqual({ pods: 2, reasons: ['SwitchedOff'] });
+  } finally {
+    await annotate('stepmemo', '-');
+  }
+  // What is served has no pod; what follows it has.
+  expect(await submitAndEnd()).toEqual({ pods: 1, reasons: ['ServedAtSubmission'] });
+}, 240_000);
+
 it('a CronWorkflow is changed when it is created, and its Workflow is memoized', async () => {
   const namespace = await givenNamespace();
   const isOld = isArgoOlderThan(3, 6);

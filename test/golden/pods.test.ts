@@ -20,7 +20,7 @@ function cluster(memoize: 'managed' | 'native', entry: Entry | undefined): Known
     isSynced: true,
     arePoliciesInstalled: true,
     isSidecarUsable: true,
-    namespace: () => ({ isEnabled: true, memoize, capture: 'sidecar', lookAhead: 'on' }),
+    namespace: () => ({ isEnabled: true, memoize, capture: 'sidecar', lookAhead: 'on', operation: 'on' }),
     lookUp: () => (entry === undefined ? { found: 'nothing' } : { found: 'entry', entry }),
     limitRanges: () => [],
     hasComputeQuota: () => false,

@@ -8,7 +8,7 @@ import { judgeWorkflow } from '../../src/workflow/mutate-workflow.ts';
 // more without, and read the diff.
 const REVIEWS = new URL('reviews/', import.meta.url).pathname;
 const EXPECTED = new URL('expected-workflows/', import.meta.url).pathname;
-const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' } as const;
+const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' } as const;
 
 interface Review {
   request: { operation: string; object: Record<string, unknown>; oldObject?: Record<string, unknown> | null };

@@ -172,7 +172,7 @@ function readReview(file: string, content: object): Omit<Subject, 'label' | 'war
 }
 
 function offlineNamespace(mode: MemoizeMode): NamespaceSettings {
-  return { isEnabled: true, memoize: mode, capture: 'sidecar', lookAhead: 'on' };
+  return { isEnabled: true, memoize: mode, capture: 'sidecar', lookAhead: 'on', operation: 'on' };
 }
 
 /** Every namespace opted in and everything in place: what is asked is the decision about the object. */

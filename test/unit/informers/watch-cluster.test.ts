@@ -161,6 +161,24 @@ describe('watchCluster', () => {
     spec: { policyName: name, validationActions },
   });
 
+  it('lets the annotation of its own namespace hold for all, unless one says more', async () => {
+    const { kube, cluster } = make();
+    const put = (name: string, operation?: string) =>
+      kube.put(RESOURCES.namespaces, {
+        metadata: { name, ...(operation !== undefined && { annotations: { 'stepmemo.io/operation': operation } }) },
+      });
+    put('stepmemo', 'observe');
+    put('team');
+    put('strict', 'off');
+    cluster.start();
+    await cluster.whenSynced();
+    const seen = () => ['team', 'strict'].map((name) => cluster.namespace(name)?.operation);
+    expect(seen()).toEqual(['observe', 'off']);
+    await expect.poll(() => kube.calls.some(({ verb, name }) => verb === 'watch' && name === 'namespaces')).toBe(true);
+    put('stepmemo');
+    await expect.poll(seen).toEqual(['on', 'off']);
+  });
+
   it('knows nothing before it is started, and what was there when it is synced', async () => {
     const { kube, cluster } = make();
     kube.put(RESOURCES.namespaces, {
@@ -185,7 +203,13 @@ describe('watchCluster', () => {
     expect(cluster.isSynced).toBe(false);
     await cluster.whenSynced();
     expect(cluster.isSynced).toBe(true);
-    expect(cluster.namespace('team')).toEqual({ isEnabled: true, memoize: 'managed', capture: 'off', lookAhead: 'on' });
+    expect(cluster.namespace('team')).toEqual({
+      isEnabled: true,
+      memoize: 'managed',
+      capture: 'off',
+      lookAhead: 'on',
+      operation: 'on',
+    });
     expect(cluster.lookUp('team', 'results', 'key')).toMatchObject({ found: 'entry', entry: { nodeID: 'n' } });
     expect(cluster.lookUp('other', 'results', 'key')).toEqual({ found: 'nothing' });
     expect(cluster.limitRanges('team')).toEqual([{ type: 'Pod', max: { cpu: '1' } }]);

@@ -42,7 +42,7 @@ function entries(...keys: readonly string[]): AheadInput['lookUp'] {
 }
 
 const version = (text: string) => parseArgoVersion(text) ?? 'unknown';
-const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' } as const;
+const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' } as const;
 
 function judge(object: JsonObject, more: Partial<AheadInput> = {}) {
   const verdict = judgeSubmissionAhead({
@@ -162,6 +162,8 @@ describe('a Workflow that is left alone', () => {
     ],
     ['where the namespace is not known', both, { namespace: undefined }, 'namespace-not-enabled'],
     ['where the namespace says off', both, { namespace: { ...enabled, lookAhead: 'off' } }, 'look-ahead-off'],
+    ['where stepmemo is switched off', both, { namespace: { ...enabled, operation: 'off' } }, 'switched-off'],
+    ['where stepmemo observes', both, { namespace: { ...enabled, operation: 'observe' } }, 'observed-hit'],
     ['where it says off itself', with_({ [STATUS]: 'off' }), {}, 'look-ahead-off'],
     ['where a label says off', with_({}, { [STATUS]: 'off' }), {}, 'look-ahead-off'],
     ['where its label asks for no reuse', with_({}, { 'stepmemo.io/reuse': 'off' }), {}, 'reuse-off'],

@@ -158,7 +158,7 @@ export function buildCluster(options: ClusterOptions = {}): KnownCluster {
   const settings: NamespaceSettings | undefined =
     'settings' in options
       ? options.settings
-      : { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' };
+      : { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' };
   return {
     isSynced: true,
     arePoliciesInstalled: true,
@@ -171,7 +171,13 @@ export function buildCluster(options: ClusterOptions = {}): KnownCluster {
   };
 }
 
-export const NATIVE: NamespaceSettings = { isEnabled: true, memoize: 'native', capture: 'sidecar', lookAhead: 'on' };
+export const NATIVE: NamespaceSettings = {
+  isEnabled: true,
+  memoize: 'native',
+  capture: 'sidecar',
+  lookAhead: 'on',
+  operation: 'on',
+};
 
 /** A fresh entry with the one output parameter of PLAIN_TEMPLATE. */
 export function buildEntry(outputs: Json | null = { parameters: [{ name: 'out', value: '1' }] }): EntryLookup {

@@ -273,6 +273,23 @@ describe('decidePod finds a miss', () => {
   });
 });
 
+describe('decidePod where stepmemo is not to act', () => {
+  const at = (operation: 'observe' | 'off') => {
+    const settings = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation } as const;
+    const { decision, reason, message } = decide({ cluster: { settings } });
+    return { decision, reason, message };
+  };
+
+  it('says what it would have done, and does nothing', () => {
+    expect(at('observe')).toMatchObject({ decision: 'skip', reason: 'observed-miss' });
+    expect(at('observe').message).toMatch(/^would be a miss: no entry for key/);
+  });
+
+  it('does not even look where it is switched off', () => {
+    expect(at('off')).toEqual({ decision: 'skip', reason: 'switched-off', message: 'stepmemo.io/operation is off' });
+  });
+});
+
 describe('decidePod chooses how to capture', () => {
   const capture = (input: Case): unknown => {
     const decision = decide(input);
@@ -283,12 +300,20 @@ describe('decidePod chooses how to capture', () => {
     ['by default', {}, 'sidecar'],
     [
       'as the namespace says',
-      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'server', lookAhead: 'on' } } },
+      {
+        cluster: {
+          settings: { isEnabled: true, memoize: 'managed', capture: 'server', lookAhead: 'on', operation: 'on' },
+        },
+      },
       'server',
     ],
     [
       'off as the namespace says',
-      { cluster: { settings: { isEnabled: true, memoize: 'managed', capture: 'off', lookAhead: 'on' } } },
+      {
+        cluster: {
+          settings: { isEnabled: true, memoize: 'managed', capture: 'off', lookAhead: 'on', operation: 'on' },
+        },
+      },
       'off',
     ],
     ['as the template says', { pod: { annotations: { ...MANAGED, 'stepmemo.io/capture': 'server' } } }, 'server'],

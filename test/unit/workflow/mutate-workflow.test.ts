@@ -12,7 +12,7 @@ const annotations = {
 };
 const body = { container: { image: 'x' } };
 const steps = { steps: [[{ name: 's', template: 't' }]] };
-const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on' } as const;
+const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' } as const;
 
 function workflow(spec: JsonObject, metadata: JsonObject = {}): JsonObject {
   return { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata, spec };
