@@ -120,6 +120,20 @@ spec:
     expect(back(there)).toBe(text);
   });
 
+  it.each([
+    '{annotations: ~}',
+    '{ annotations: ~ }',
+    '{annotations: NULL, labels: {a: b}}',
+    '{annotations: }',
+    '{labels: {}, annotations: ~ }',
+  ])('comes back with null as it was written, within braces: %s', (metadata) => {
+    const text = MANIFEST.replace(/( +)memoize:/, `$1metadata: ${metadata}\n$1memoize:`);
+    expect(text).toContain(metadata);
+    const { text: there } = forth(text);
+    expect(parse(there).spec.templates[1].metadata.annotations['stepmemo.io/key']).toBeDefined();
+    expect(back(there)).toBe(text);
+  });
+
   it('puts back what the annotations say where somebody has changed them', () => {
     const changed = forth(MANIFEST).text.replace("max-age: '24h'", 'max-age: 48h');
     expect(parse(back(changed)).spec.templates[1].memoize).toEqual({

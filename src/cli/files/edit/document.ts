@@ -19,6 +19,7 @@ import {
   visit,
 } from './changes.ts';
 import { editFlowMap } from './flow.ts';
+import { columnOf } from './lines.ts';
 import { type KnownTexts, knownTexts, renderFlow } from './render.ts';
 
 /** Operations: add, replace and remove of members. `test` is passed over. */
@@ -99,21 +100,26 @@ function replaceSource({ document, known, change }: MapEdit, { key, value: node 
   const shown = document.syntax === 'json' ? JSON.stringify(wanted) : inlineText(wanted, known);
   const source = document.text.slice(node.start, node.end);
   const isNull = node.kind === 'scalar' && node.style === 'plain' && isObject(wanted);
-  const isNoted = isNull && source !== 'null' && change.map.style === 'block';
-  const text = isNoted ? `${shown} # stepmemo migrate: was "${source}"` : shown;
-  if (source !== '') return { start: propertiesStartOf(node), end: node.end, text };
+  const isNoted = isNull && source !== 'null' && document.syntax === 'yaml';
+  const isInBraces = change.map.style === 'flow';
+  // Behind a comment the next line begins: the blanks before its comma or brace would not be told from its indentation.
+  const blanks = isNoted && isInBraces ? (/^ */.exec(document.text.slice(node.end))?.[0] ?? '') : '';
+  const note = isNoted ? ` # stepmemo migrate: was "${source}${blanks}"` : '';
+  const next = isNoted && isInBraces ? `\n${' '.repeat(columnOf(document.text, change.map.start) + 2)}` : '';
+  const text = shown + note + next;
+  if (source !== '') return { start: propertiesStartOf(node), end: node.end + blanks.length, text };
   const start = document.text.indexOf(':', key.end) + 1;
-  return { start, end: start, text: ` ${text}` };
+  return { start, end: start + blanks.length, text: ` ${text}` };
 }
 
 /** Null as it was written before it gave way, by the note that was left. */
-function restoreNull({ document: { text }, change }: MapEdit, pair: Pair, wanted: unknown): TextEdit | undefined {
+function restoreNull({ document: { text } }: MapEdit, pair: Pair, wanted: unknown): TextEdit | undefined {
   const { key, value: node } = pair;
-  if (wanted !== null || change.map.style !== 'block') return undefined;
+  if (wanted !== null) return undefined;
   const note = NULL_NOTE.exec(text.slice(node.end));
   if (note === null) return undefined;
   const [whole, source = ''] = note;
-  const start = source === '' ? text.indexOf(':', key.end) + 1 : propertiesStartOf(node);
+  const start = source.trim() === '' ? text.indexOf(':', key.end) + 1 : propertiesStartOf(node);
   return { start, end: node.end + whole.length, text: source };
 }
 
@@ -121,8 +127,8 @@ function propertiesStartOf(node: YamlNode): number {
   return node.kind === 'alias' ? node.start : node.propertiesStart;
 }
 
-/** How null was written before it gave way. */
-const NULL_NOTE = /^ # stepmemo migrate: was "(~|Null|NULL|)"/;
+/** How null was written before it gave way, with the blanks behind it; within braces what follows is on the next line. */
+const NULL_NOTE = /^ # stepmemo migrate: was "((?:~|Null|NULL|) *)"(?:\n *(?=[,}\]]))?/;
 
 function inlineText(value: unknown, known: KnownTexts): string {
   if (isObject(value)) return `{${renderFlow(Object.entries(value), known)}}`;
