@@ -82,6 +82,21 @@ describe('the admission app', () => {
     expect(text).not.toContain('known');
   });
 
+  it('tells nobody who made an entry', async () => {
+    const { url } = await serve(({ uid }) =>
+      answerVerdict(uid, {
+        decision: 'hit',
+        reason: 'fresh-entry',
+        message: 'made by node x',
+        patch: [],
+        warnings: [],
+      }),
+    );
+    const text = await (await post(url, review())).text();
+    expect(text).toContain('"message":"hit: fresh-entry"');
+    expect(text).not.toContain('node x');
+  });
+
   it('unpacks no body', async () => {
     const { url } = await serve(never);
     const body = gzipSync(JSON.stringify(review()));
