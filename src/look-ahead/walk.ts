@@ -165,14 +165,23 @@ class Walker {
 
   #call(place: Place, makeCall: () => JsonObject): Outcome {
     const before = this.#nodes.size;
+    const leaves = this.#leaves.length;
     try {
       return this.#callTemplate(place, makeCall());
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       // What stands below a boundary that is given up would hang on nothing.
       for (const id of [...this.#nodes.keys()].slice(before)) this.#nodes.delete(id);
+      this.#giveUp(leaves, `${error.message} (${place.nodeName})`);
       this.#leaves.push({ nodeName: place.nodeName, outcome: 'unforeseen', message: error.message });
       return { is: 'open', id: undefined };
+    }
+  }
+
+  /** Hits of a template that is given up as a whole come by their pods. */
+  #giveUp(from: number, message: string): void {
+    for (const [index, leaf] of this.#leaves.entries()) {
+      if (index >= from && leaf.outcome === 'hit') this.#leaves[index] = { ...leaf, outcome: 'unforeseen', message };
     }
   }
 

@@ -1,6 +1,13 @@
 import { request as httpsRequest } from 'node:https';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../src/base/json.ts';
+import { dataKeyFor } from '../../src/cache/data-key.ts';
+import { serializeEntry } from '../../src/cache/entry.ts';
+import { runPlan } from '../../src/cli/commands/plan.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { walkAhead } from '../../src/look-ahead/walk.ts';
+import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
+import { createRandom } from '../support/random.ts';
 import { createNamespace, kubeAs, must, type ServerHandle, startServer, type TestKube, waitFor } from './harness.ts';
 
 /*
@@ -115,6 +122,81 @@ describe('a Workflow of a tenant', () => {
     const made = await submit({ name: 'off', annotations: { [LOOK_AHEAD]: 'off' } });
     expect(made.status).toBeUndefined();
     expect(made.metadata?.annotations).toEqual({ [LOOK_AHEAD]: 'off' });
+  });
+});
+
+describe('stepmemo plan', () => {
+  const CASES = 60;
+  /** Caches with what some of the generated workflows ask for, by their own namespace. */
+  async function givenCaches(): Promise<{ namespace: string; workflows: readonly KubeObject[] }> {
+    const own = await createNamespace();
+    const workflows: KubeObject[] = [];
+    const caches = new Map<string, Record<string, string>>();
+    for (let number = 0; number < CASES; number += 1) {
+      const { workflow: object, stored, fill, salt } = oracleWorkflow(createRandom(number + 7_000));
+      if (stored.length > 0) continue;
+      const filled = cacheOf(fill, salt);
+      const metadata = { name: `wf-${number}`, namespace: own };
+      walkAhead({
+        workflowName: metadata.name,
+        isNameKnown: true,
+        namespace: own,
+        spec: object.spec as JsonObject,
+        mode: 'managed',
+        lookUp: (cache, key) => {
+          const found = filled(cache, key);
+          if (found.found === 'entry')
+            caches.set(cache, { ...caches.get(cache), [dataKeyFor(key)]: serializeEntry(found.entry) });
+          return found;
+        },
+        now: new Date(),
+      });
+      workflows.push({ ...object, metadata } as KubeObject);
+    }
+    for (const [name, data] of caches) {
+      const labels = { 'workflows.argoproj.io/configmap-type': 'Cache' };
+      must(
+        await admin.create({ resource: RESOURCES.configMaps, namespace: own }, { metadata: { name, labels }, data }),
+      );
+    }
+    return { namespace: own, workflows };
+  }
+
+  async function planned(object: KubeObject, own: string): Promise<readonly string[]> {
+    const printed: string[] = [];
+    const out = { print: (text: string) => void printed.push(text), printError: () => {} };
+    const sources = { read: async () => ({ ok: true as const, text: JSON.stringify(object) }) };
+    await runPlan({ files: ['-'], namespace: own, output: 'json' }, { out, sources, connect: async () => admin });
+    const { steps } = JSON.parse(printed.join('\n')) as { steps: readonly { node: string; outcome: string }[] };
+    return steps
+      .filter(({ outcome }) => outcome === 'hit')
+      .map(({ node }) => node)
+      .sort();
+  }
+
+  it('foresees what is then served', async () => {
+    const { namespace: own, workflows } = await givenCaches();
+    const served = async (object: KubeObject) => {
+      const url = `/apis/argoproj.io/v1alpha1/namespaces/${own}/workflows?dryRun=All`;
+      const made = (await admin.require('POST', url, object)) as Stored;
+      return Object.values(made.status?.nodes ?? {});
+    };
+    await waitFor(async () => (await Promise.all(workflows.slice(0, 10).map(served))).flat().length > 0, {
+      what: 'the caches to be known to the server',
+    });
+    let count = 0;
+    for (const object of workflows) {
+      const nodes = (await served(object)) as readonly { name: string; type?: string }[];
+      const names = nodes.filter(({ type }) => type === 'Pod').map(({ name }) => name);
+      const hits = await planned(object, own);
+      // Hits within a template that is given up as a whole are foreseen, and left to their pods.
+      expect([object.metadata?.name, names.filter((name) => !hits.includes(name))]).toEqual([
+        object.metadata?.name,
+        [],
+      ]);
+      count += names.length;
+    }
+    expect(count).toBeGreaterThan(50);
   });
 });
 

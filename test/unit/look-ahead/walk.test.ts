@@ -104,6 +104,28 @@ describe('what is foreseen', () => {
     ]);
   });
 
+  it('is nothing of a template that is given up as a whole', () => {
+    const outputs = { result: 'no number', parameters: [{ name: 'o', value: 'x' }], exitCode: '0' };
+    const entry = { nodeID: 'n', outputs, creationTimestamp: CREATED, lastHitTimestamp: CREATED };
+    const fan = call('fan', '{{item}}', { withItems: ['p', 'q'] });
+    const all = call('all', '{{tasks.fan.outputs.result}}', { depends: 'fan' });
+    const walked = walkAhead({
+      workflowName: 'wf',
+      isNameKnown: true,
+      namespace: 'default',
+      spec: { entrypoint: 'main', templates: [{ name: 'main', dag: { tasks: [fan, all] } }, WORK] },
+      mode: 'managed',
+      lookUp: () => ({ found: 'entry', entry }),
+      now: NOW,
+    });
+    expect(walked.nodes).toEqual([]);
+    const why = 'the results of its runs are none that can be put into a list for certain (wf)';
+    expect(walked.leaves.slice(0, 2)).toMatchObject([
+      { nodeName: 'wf.fan(0:p)', outcome: 'unforeseen', message: why },
+      { nodeName: 'wf.fan(1:q)', outcome: 'unforeseen', message: why },
+    ]);
+  });
+
   it('is a leaf as the entrypoint', () => {
     const spec = { entrypoint: 'work', arguments: { parameters: [{ name: 'x', value: 'one' }] } };
     const walked = walk({}, { one: 'two' }, spec);
