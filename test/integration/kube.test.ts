@@ -363,7 +363,13 @@ describe('the view', () => {
     try {
       await cluster.whenSynced();
       expect(cluster.arePoliciesInstalled).toBe(true);
-      expect(cluster.namespace(namespace)).toEqual({ isEnabled: true, memoize: 'managed', capture: 'sidecar' });
+      expect(cluster.namespace(namespace)).toEqual({
+        isEnabled: true,
+        memoize: 'managed',
+        capture: 'sidecar',
+        lookAhead: 'on',
+        operation: 'on',
+      });
       expect(cluster.namespace('stepmemo')?.isEnabled).toBe(false);
       const entry = { nodeID: 'n', outputs: null, creationTimestamp: '2026-01-01T00:00:00Z', lastHitTimestamp: null };
       must(

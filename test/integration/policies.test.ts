@@ -163,11 +163,18 @@ describe('creating a pod with gates or a decision of ours', () => {
 
 // ---- pods that others change
 
+/** These stand on namespaces, Workflows and task results, and say nothing on a pod. */
+const ELSEWHERE: readonly string[] = [
+  names.MEMOIZE_MODE_ANNOTATION,
+  names.OPERATION_ANNOTATION,
+  names.LOOK_AHEAD_ANNOTATION,
+  names.LOOK_AHEAD_DIGEST_ANNOTATION,
+  names.RESULT_POD_UID_ANNOTATION,
+];
 const OUR_ANNOTATIONS = Object.entries(names)
   .filter(([name]) => /^[A-Z_]+_ANNOTATION$/.test(name))
   .map(([, value]) => value as string)
-  // These stand on namespaces and task results.
-  .filter((value) => ![names.MEMOIZE_MODE_ANNOTATION, names.RESULT_POD_UID_ANNOTATION].includes(value as never));
+  .filter((value) => !ELSEWHERE.includes(value));
 
 describe('changing our annotations of a pod that exists', () => {
   const policy = 'stepmemo-pod-annotations';
