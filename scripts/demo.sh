@@ -45,5 +45,5 @@ node scripts/demo.ts --kubeconfig "$foreign" --kubectl "$kubectl"
 cat <<END
 
 To look around:   kubectl --kubeconfig $foreign get workflows,pods,configmaps -n stepmemo-demo
-To remove it:     npx stepmemo uninstall --kubeconfig $foreign --yes; kubectl --kubeconfig $foreign delete namespace stepmemo-demo
+To remove it:     npx --no-install stepmemo uninstall --kubeconfig $foreign --yes; kubectl --kubeconfig $foreign delete namespace stepmemo-demo
 END
