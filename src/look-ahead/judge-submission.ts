@@ -119,6 +119,8 @@ function nameOf({ object, suffix }: AheadInput): string {
 
 function findObstacle(input: AheadInput, own: Own, workflowName: string): Outcome | undefined {
   const { cluster, namespace } = input;
+  const { name, generateName } = asObject(input.object.metadata);
+  if ((name ?? generateName ?? '') === '') return no('nothing-foreseen', 'The Workflow has no name.');
   if (namespace?.isEnabled !== true) return no('namespace-not-enabled', 'The namespace has not opted in.');
   if (namespace.operation === 'off') return no('switched-off', `${OPERATION_ANNOTATION} is "off".`);
   const off = namespace.lookAhead === 'off' ? 'the namespace' : own.isSwitchedOff ? 'the Workflow' : undefined;
@@ -182,13 +184,14 @@ function foresee({ object, namespace, now, ...input }: AheadInput, workflowName:
 /** Annotations show on every list of Workflows. */
 const MESSAGE_LIMIT = 500;
 
-function describe({ leaves }: Walked): string {
+function describe({ leaves, references }: Walked): string {
   const hits = leaves.filter(({ outcome }) => outcome === 'hit').length;
   const end = leaves.find(({ outcome }) => outcome !== 'hit');
   const summary = `served ${hits} of ${leaves.length} steps at submission`;
-  if (end === undefined) return summary;
+  const stored = references.length === 0 ? '' : ` (by ${references.join(', ')})`;
+  if (end === undefined) return (summary + stored).slice(0, MESSAGE_LIMIT);
   const how = end.outcome === 'runs' ? 'runs' : 'is left to its pod';
-  return plainText(`${summary}; ${end.nodeName} ${how}: ${end.message}`).slice(0, MESSAGE_LIMIT);
+  return `${summary}; ${end.nodeName} ${how}: ${end.message}${stored}`.slice(0, MESSAGE_LIMIT);
 }
 
 // ---- the patch

@@ -71,6 +71,8 @@ export interface Walked {
   readonly leaves: readonly Leaf[];
   /** Whether nothing is left to run. */
   readonly isWhole: boolean;
+  /** The stored template objects that were walked, with their resourceVersions: they may change before Argo reads them. */
+  readonly references: readonly string[];
 }
 
 /** More than any workflow has that fits into an object; templates may call each other in circles. */
@@ -121,6 +123,7 @@ class Walker {
   readonly #leaves: Leaf[] = [];
   readonly #time: string;
   readonly #roomBytes: number;
+  readonly #references = new Set<string>();
   #bytes = 0;
   #calls = 0;
 
@@ -139,7 +142,7 @@ class Walker {
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       this.#leaves.push({ nodeName: workflowName, outcome: 'unforeseen', message: error.message });
-      return { nodes: [], leaves: this.#leaves, isWhole: false };
+      return { nodes: [], leaves: this.#leaves, isWhole: false, references: [] };
     }
     this.#globals = readGlobals({ ...this.#input, spec: this.#spec });
     const { entrypoint, arguments: given } = this.#spec;
@@ -156,10 +159,16 @@ class Walker {
       depth: 0,
     };
     const outcome = this.#call(place, () => ({ template: entrypoint, arguments: given }));
-    return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole: outcome.is === 'served' };
+    const isWhole = outcome.is === 'served';
+    return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole, references: [...this.#references] };
   }
 
-  readonly #lookUpTemplate: LookUpTemplate = (scope, name) => this.#input.lookUpTemplate?.(scope, name);
+  readonly #lookUpTemplate: LookUpTemplate = (scope, name) => {
+    const found = this.#input.lookUpTemplate?.(scope, name);
+    const version = asObject(found?.metadata).resourceVersion;
+    if (version !== undefined) this.#references.add(`${scope}/${name} at ${String(version)}`);
+    return found;
+  };
 
   // ---- one template
 

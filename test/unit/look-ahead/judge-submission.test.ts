@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseArgoVersion } from '../../../src/argo/versions.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
@@ -228,6 +229,29 @@ it('leaves to the pods what it has no time for', () => {
     served: 1,
     message: 'served 1 of 2 steps at submission; wf[1].b is left to its pod: there was no time left',
   });
+});
+
+it('says which stored templates it has walked', () => {
+  const stored = { metadata: { resourceVersion: '42' }, spec: { templates: [WORK] } };
+  const call = {
+    name: 'a',
+    templateRef: { name: 'shared', template: 'work' },
+    arguments: { parameters: [{ name: 'x', value: 'one' }] },
+  };
+  expect(judge(workflow([[call]]), { lookUpTemplate: () => stored }).message).toBe(
+    'served 1 of 1 steps at submission (by namespaced/shared at 42)',
+  );
+});
+
+it('answers to any object, and its patch applies', () => {
+  const part = fc.oneof(fc.jsonValue(), fc.constantFrom(WORK, both.spec, both.metadata, step('a', 'one')));
+  const object = fc.record({ metadata: part, spec: part, status: part }, { requiredKeys: [] });
+  fc.assert(
+    fc.property(object, (given) => {
+      const base = { ...(given as JsonObject), kind: 'Workflow' };
+      expect(judge(base).decision).toMatch(/^(?:mutate|skip)$/);
+    }),
+  );
 });
 
 describe('size', () => {

@@ -400,6 +400,52 @@ describe('what is left to the pod', () => {
   });
 });
 
+describe('what is too much', () => {
+  const chainOf = (length: number) =>
+    Array.from({ length }, (_, index) =>
+      call(`t${index}`, `k${index}`, index === 0 ? {} : { depends: `t${index - 1}` }),
+    );
+
+  it('is bounded: a circle of templates that branches', () => {
+    const walked = walk(
+      {
+        steps: [
+          [
+            { name: 'a', template: 'main' },
+            { name: 'b', template: 'main' },
+          ],
+        ],
+      },
+      {},
+    );
+    expect(walked.nodes).toEqual([]);
+    expect(walked.leaves.length).toBeLessThan(20_000);
+  });
+
+  it('is bounded: a chain of 5,000 tasks, the first of which is not cached', () => {
+    const walked = walk({ dag: { tasks: chainOf(5_000) } }, {});
+    expect(walked.leaves).toHaveLength(5_000);
+    expect(walked.leaves[0]?.outcome).toBe('runs');
+  });
+
+  it('is bounded: a tree of templates with a million leaves', () => {
+    const levels = Array.from({ length: 10 }, (_, level) => ({
+      name: level === 0 ? 'main' : `l${level}`,
+      steps: [
+        Array.from({ length: 4 }, (_, index) =>
+          level === 9 ? call(`c${index}`, 'k') : { name: `c${index}`, template: `l${level + 1}` },
+        ),
+      ],
+    }));
+    const walked = walk({}, {}, { templates: [...levels, WORK] });
+    expect(walked.leaves.length).toBeLessThan(20_000);
+  });
+
+  it('is no key of a mebibyte', () => {
+    expect(walk({ steps: [[call('a', 'y'.repeat(2 ** 20))]] }, {}).leaves[0]?.message).toMatch(/^key-invalid/);
+  });
+});
+
 describe('the nodes', () => {
   it('hang together for any workflow', () => {
     fc.assert(
