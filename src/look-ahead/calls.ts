@@ -10,6 +10,8 @@ export interface Call {
 
 export interface Task extends Call {
   readonly depends: readonly string[];
+  /** Those of them that must not have been skipped either (`a.Succeeded`). */
+  readonly strict: ReadonlySet<string>;
 }
 
 /** Lists that could grow without a bound of ours. */
@@ -75,18 +77,22 @@ function readCall(raw: unknown): Call {
 function readTask(raw: unknown): Task {
   const call = readCall(raw);
   const { depends, dependencies } = call.raw;
-  if (typeof depends === 'string' && depends !== '') return { ...call, depends: readDepends(depends) };
+  if (typeof depends === 'string' && depends !== '') return { ...call, ...readDepends(depends) };
   const list = Array.isArray(dependencies) ? dependencies : [];
-  return { ...call, depends: list.filter((name): name is string => typeof name === 'string') };
+  return { ...call, depends: list.filter((name): name is string => typeof name === 'string'), strict: new Set() };
 }
 
-/** Names joined by `&&`, each alone or with `.Succeeded`: all of them have to have succeeded. */
-function readDepends(text: string): readonly string[] {
-  return text.split('&&').map((part) => {
-    const match = /^\s*\(?\s*([A-Za-z0-9_-]+)(?:\.Succeeded)?\s*\)?\s*$/.exec(part);
-    if (match?.[1] === undefined) throw new Unforeseen(`depends is ${JSON.stringify(text)}`);
-    return match[1];
+/** Names joined by `&&`, each alone or with `.Succeeded`: all of them have to have succeeded, or been skipped (ancestry.go). */
+function readDepends(text: string): Pick<Task, 'depends' | 'strict'> {
+  const strict = new Set<string>();
+  const depends = text.split('&&').map((part) => {
+    const match = /^\s*\(?\s*([A-Za-z0-9_-]+)(\.Succeeded)?\s*\)?\s*$/.exec(part);
+    const [, name, succeeded] = match ?? [];
+    if (name === undefined) throw new Unforeseen(`depends is ${JSON.stringify(text)}`);
+    if (succeeded !== undefined) strict.add(name);
+    return name;
   });
+  return { depends, strict };
 }
 
 /** One run of a call: its name as Argo extends it, and what `{{item…}}` stands for. */

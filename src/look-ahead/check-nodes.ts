@@ -26,7 +26,7 @@ function checkNode(
   const isServedLeaf = node.phase === 'Succeeded' && node.outputs !== undefined;
   if (node.type === 'Pod' && !isServedLeaf) return 'a leaf without outputs';
   if (!isRoot && !children.has(node.id) && !isLinkedByArgo(node, byId)) return 'nothing leads to it';
-  if (node.phase === 'Succeeded') return checkWhole(node, byId);
+  if (node.phase !== 'Running') return checkWhole(node, byId);
   const isFollowed = (node.children ?? []).some((id) => isBehind(node, byId.get(id)));
   return !isRoot && isFollowed ? 'something follows on what still runs' : undefined;
 }
@@ -49,10 +49,10 @@ function isBehind(group: WorkflowNode, child: WorkflowNode | undefined): boolean
 
 /** What has ended holds nothing that runs. */
 function checkWhole(node: WorkflowNode, byId: ReadonlyMap<string, WorkflowNode>): string | undefined {
-  if (node.type === 'Pod') return undefined;
+  if (node.type === 'Pod' || node.type === 'Skipped') return undefined;
   const inside = [...byId.values()].filter(({ boundaryID, name }) => {
     return node.type === 'TaskGroup' ? name.startsWith(`${node.name}(`) : boundaryID === node.id;
   });
-  const open = inside.find(({ phase }) => phase !== 'Succeeded');
+  const open = inside.find(({ phase }) => phase === 'Running');
   return open === undefined ? undefined : `it has ended, and ${open.name} runs`;
 }

@@ -118,19 +118,35 @@ function nameOf({ object, suffix }: AheadInput): string {
 // ---- whether anything can be served
 
 function findObstacle(input: AheadInput, own: Own, workflowName: string): Outcome | undefined {
-  const { cluster, namespace } = input;
-  const { name, generateName } = asObject(input.object.metadata);
-  if ((name ?? generateName ?? '') === '') return no('nothing-foreseen', 'The Workflow has no name.');
+  return (
+    findSwitch(input, own) ??
+    findState(input, own, workflowName) ??
+    findArgoObstacle(input.argo) ??
+    findReuseObstacle(input.object)
+  );
+}
+
+/** Whether somebody wants it. */
+function findSwitch({ namespace }: AheadInput, own: Own): Outcome | undefined {
   if (namespace?.isEnabled !== true) return no('namespace-not-enabled', 'The namespace has not opted in.');
   if (namespace.operation === 'off') return no('switched-off', `${OPERATION_ANNOTATION} is "off".`);
   const off = namespace.lookAhead === 'off' ? 'the namespace' : own.isSwitchedOff ? 'the Workflow' : undefined;
-  if (off !== undefined) return no('look-ahead-off', `${LOOK_AHEAD_ANNOTATION} is "off" on ${off}.`);
+  return off && no('look-ahead-off', `${LOOK_AHEAD_ANNOTATION} is "off" on ${off}.`);
+}
+
+/** Whether the Workflow, and what is known of the cluster, allow it. */
+function findState(
+  { object, cluster, knowsWorkflow }: AheadInput,
+  own: Own,
+  workflowName: string,
+): Outcome | undefined {
+  const { name, generateName } = asObject(object.metadata);
+  if ((name ?? generateName ?? '') === '') return no('nothing-foreseen', 'The Workflow has no name.');
   if (own.hasForeignStatus) return no('status-present', 'The Workflow came with a status.');
   if (!cluster.isSynced) return no('not-synced', 'The caches are not read yet.');
   if (!cluster.arePoliciesInstalled) return no('policies-missing', 'The admission policies are not in place.');
-  if (input.knowsWorkflow(workflowName))
-    return no('workflow-known', `Pods or task results of a Workflow ${workflowName} are there.`);
-  return findArgoObstacle(input.argo) ?? findReuseObstacle(input.object);
+  const isKnown = knowsWorkflow(workflowName);
+  return isKnown ? no('workflow-known', `Pods or task results of a Workflow ${workflowName} are there.`) : undefined;
 }
 
 function no(reason: Reason, message: string): Outcome {

@@ -6,17 +6,17 @@ export interface WorkflowNode {
   readonly id: string;
   readonly name: string;
   readonly displayName: string;
-  readonly type: 'Pod' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup';
+  readonly type: 'Pod' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup' | 'Skipped';
   readonly templateName?: string;
   readonly templateRef?: JsonObject;
   readonly templateScope: string;
-  readonly phase: 'Succeeded' | 'Running';
+  readonly phase: 'Succeeded' | 'Running' | 'Skipped';
   readonly boundaryID?: string;
   readonly message?: string;
   readonly startedAt: string;
   /** Not while it runs: the schema of Argo's full CRD refuses null. */
   readonly finishedAt?: string;
-  readonly progress: string;
+  readonly progress?: string;
   readonly inputs?: { readonly parameters: readonly JsonObject[] };
   readonly outputs?: Outputs;
   readonly children?: readonly string[];

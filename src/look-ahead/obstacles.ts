@@ -22,8 +22,8 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== '';
 }
 
-/** Members of a step or task that decide whether, or beside what, it runs. */
-const CALL_OBSTACLES = ['when', 'hooks', 'onExit'] as const;
+/** Members of a step or task that decide beside what it runs. */
+const CALL_OBSTACLES = ['hooks', 'onExit'] as const;
 
 export function checkCall(call: JsonObject): void {
   for (const member of CALL_OBSTACLES) {

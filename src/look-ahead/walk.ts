@@ -13,6 +13,7 @@ import { rebuildOutputs } from '../cache/served-outputs.ts';
 import { judgeLookup } from '../step/judge-entry.ts';
 import { readTemplateMemoization } from '../step/memoization.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
+import { evaluateWhen } from './conditions.ts';
 import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
 import { checkArtifact, checkCall, checkSpec, checkTemplate } from './obstacles.ts';
 import {
@@ -86,7 +87,14 @@ export function walkAhead(input: WalkInput): Walked {
 /** What became of one call. */
 type Outcome =
   /** All of it is served; what it gives to others is known. */
-  | { readonly is: 'served'; readonly id: string; readonly outbound: readonly string[]; readonly values: Values }
+  | {
+      readonly is: 'served';
+      readonly id: string;
+      readonly outbound: readonly string[];
+      readonly values: Values;
+      /** Its condition was not met: it gives nothing. */
+      readonly isSkipped?: boolean;
+    }
   /** Some of it has still to run: nothing may follow. */
   | { readonly is: 'open'; readonly id: string | undefined };
 
@@ -200,7 +208,9 @@ class Walker {
       throw new Unforeseen('the workflow is too large to be foreseen');
     if (this.#bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
     if (this.#input.isOverdue?.() === true) throw new Unforeseen('there was no time left');
-    checkCall(call);
+    const { when, ...rest } = call;
+    if ((when ?? '') !== '' && !evaluateWhen(when)) return this.#addSkipped(place, String(when));
+    checkCall(rest);
     const { template, base } = this.#resolve(call, place.base);
     const inputs = readInputs(template, call, this.#globals);
     const locals = new Map([...this.#globals, ['node.name', place.nodeName]]);
@@ -308,6 +318,12 @@ class Walker {
     return { is: 'served', id, outbound: [id], values };
   }
 
+  /** As Argo makes a step whose condition is not met (steps.go, dag.go). */
+  #addSkipped(place: Place, when: string): Outcome {
+    const id = this.#add(place, { type: 'Skipped', phase: 'Skipped', message: `when '${when}' evaluated false` });
+    return { is: 'served', id, outbound: [id], values: new Map(), isSkipped: true };
+  }
+
   // ---- steps
 
   #walkSteps(place: Place, template: JsonObject, { stored, base }: Inner): Outcome {
@@ -409,7 +425,7 @@ class Walker {
     const roots: string[] = [];
     for (const task of tasks) {
       const parents = task.depends.flatMap((name) => done.get(name) ?? []);
-      const open = task.depends.find((name) => done.get(name)?.is !== 'served');
+      const open = task.depends.find((name) => !isFulfilled(done.get(name), task.strict.has(name)));
       if (open !== undefined) {
         this.#follows(`${place.nodeName}.${task.name}`, open);
         continue;
@@ -474,7 +490,8 @@ class Walker {
       return this.#call({ ...own, nodeName: own.nodeName + suffix }, () => fillIn(raw, values));
     });
     const all = outcomes.flatMap((outcome) => (outcome.is === 'served' ? [outcome.values] : []));
-    if (all.length === outcomes.length) addAggregates(`${kind}.${call.name}`, all, scope);
+    const isWhole = all.length === outcomes.length && !outcomes.some(isSkipped);
+    if (isWhole) addAggregates(`${kind}.${call.name}`, all, scope);
     return { outcomes, fan: own };
   }
 
@@ -507,7 +524,7 @@ class Walker {
       templateScope: base.scope,
       ...(boundaryName !== undefined && { boundaryID: this.#id(boundaryName) }),
       startedAt: this.#time,
-      ...(members.phase === 'Succeeded' && { finishedAt: this.#time }),
+      ...(members.phase !== 'Running' && { finishedAt: this.#time }),
       ...members,
     };
     this.#nodes.set(id, node);
@@ -579,6 +596,14 @@ interface Group {
   readonly id: string;
   readonly name: string;
   readonly outcomes: readonly Outcome[];
+}
+
+function isSkipped(outcome: Outcome): boolean {
+  return outcome.is === 'served' && outcome.isSkipped === true;
+}
+
+function isFulfilled(outcome: Outcome | undefined, isStrict: boolean): boolean {
+  return outcome?.is === 'served' && !(isStrict && isSkipped(outcome));
 }
 
 function outboundOf(outcomes: readonly Outcome[]): readonly string[] {

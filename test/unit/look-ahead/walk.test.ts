@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
 import type { EntryLookup } from '../../../src/cache/entry.ts';
 import { findBrokenRule } from '../../../src/look-ahead/check-nodes.ts';
+import { evaluateWhen } from '../../../src/look-ahead/conditions.ts';
+import { Unforeseen } from '../../../src/look-ahead/values.ts';
 import { type Walked, walkAhead } from '../../../src/look-ahead/walk.ts';
 import { cacheOf, oracleWorkflow } from '../../support/oracle-workflows.ts';
 import { createRandom } from '../../support/random.ts';
@@ -250,6 +252,64 @@ describe('what is stored elsewhere', () => {
   });
 });
 
+describe('conditions', () => {
+  it.each([
+    ['true', true],
+    ['false', false],
+    ['heads == heads', true],
+    ['heads == tails', false],
+    ['heads != tails', true],
+    ['"heads" == heads', true],
+    ["'heads'=='tails'", false],
+    ['1 == 1', true],
+    ['10 != 10', false],
+  ])('%s is %s', (when, expected) => {
+    expect(evaluateWhen(when)).toBe(expected);
+  });
+
+  it.each([
+    '',
+    'a-b == a-b',
+    '1 == one',
+    '01 == 1',
+    '1.0 == 1',
+    '"2014-01-02" == x',
+    'a == b == c',
+    'true == true',
+    'a in b',
+    '{{x}} == y',
+    'nil == nil',
+    '1 < 2',
+    'a && b',
+    undefined,
+  ])('nobody says what comes of %j', (when) => {
+    expect(() => evaluateWhen(when)).toThrow(Unforeseen);
+  });
+
+  it('skip a step as Argo does, and what follows goes on', () => {
+    const tasks = [
+      call('flip', 'coin'),
+      call('heads', 'one', { depends: 'flip', when: `${out('tasks', 'flip')} == heads` }),
+      call('tails', 'two', { depends: 'flip', when: `${out('tasks', 'flip')} == tails` }),
+      call('end', 'three', { depends: 'heads && tails' }),
+      call('strict', 'three', { depends: 'tails.Succeeded' }),
+    ];
+    const walked = walk({ dag: { tasks } }, { coin: 'heads', one: '1', three: '3' });
+    expect(found(walked)).toEqual([
+      ['wf.flip', 'hit', 'coin'],
+      ['wf.heads', 'hit', 'one'],
+      ['wf.end', 'hit', 'three'],
+      ['wf.strict', 'unforeseen', undefined],
+    ]);
+    expect(walked.nodes.find(({ name }) => name === 'wf.tails')).toMatchObject({
+      type: 'Skipped',
+      phase: 'Skipped',
+      templateName: 'work',
+      message: "when 'heads == tails' evaluated false",
+    });
+  });
+});
+
 describe('artifacts of a leaf', () => {
   const S3 = { s3: { bucket: 'b', endpoint: 'e' } };
   const withArtifacts = (
@@ -326,7 +386,7 @@ describe('artifacts of a leaf', () => {
 describe('what is left to the pod', () => {
   const values = { one: 'two', 'wf-z': '' };
   it.each<[string, JsonObject, JsonObject, string]>([
-    ['a condition', { steps: [[call('a', 'one', { when: 'true' })]] }, {}, 'it has when'],
+    ['a condition', { steps: [[call('a', 'one', { when: 'a-b == a-b' })]] }, {}, 'when is "a-b == a-b"'],
     ['a hook', { steps: [[call('a', 'one', { hooks: { running: { template: 'work' } } })]] }, {}, 'it has hooks'],
     ['an expression', { steps: [[call('a', "{{='one'}}")]] }, {}, 'an expression ({{=…}}) stands there'],
     [
