@@ -188,7 +188,7 @@ function foresee({ object, namespace, now, ...input }: AheadInput, workflowName:
     isOverdue: input.isOverdue,
   });
   const { nodes } = walked;
-  if (nodes.length === 0) return no('nothing-foreseen', describe(walked));
+  if (countLeaves(nodes) === 0) return no('nothing-foreseen', describe(walked));
   const broken = findBrokenRule(workflowName, nodes);
   if (broken !== undefined) return no('look-ahead-unsound', plainText(broken));
   if (nodes.reduce((sum, node) => sum + sizeOfNode(node), 0) > room)

@@ -341,6 +341,7 @@ class Walker {
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
       groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
     }
+    if (open !== undefined || place.boundaryName === undefined) this.#leaveSkippedToArgo(place);
     if (open !== undefined) return this.#leaveStepsOpen(place, template, this.#nodes.size > before);
     const values = readOutputs(template, boundary.scope);
     const isRoot = place.boundaryName === undefined;
@@ -349,6 +350,13 @@ class Walker {
     // The controller makes the root and its groups itself, in its first look.
     if (!isRoot) this.#addSteps(place, template, { base, groups, values, outbound, count: this.#nodes.size - before });
     return { is: 'served', id, outbound, values };
+  }
+
+  /** Where the controller makes the groups, it links a step that is skipped only as it makes its node too (steps.go). */
+  #leaveSkippedToArgo({ nodeName }: Place): void {
+    const boundary = this.#id(nodeName);
+    for (const [id, { type, boundaryID }] of this.#nodes)
+      if (type === 'Skipped' && boundaryID === boundary) this.#nodes.delete(id);
   }
 
   /**

@@ -167,7 +167,7 @@ function composite(random: Random, templates: JsonObject[], depth: number): stri
     const value = isFan && random.chance(0.9) ? '{{item}}' : reference(random, prefix, source);
     calls.push({ name: own, isFan });
     const conditions = {
-      ...(random.chance(0.04) && { when: random.pick(['true', 'false', 'a == a', 'a != a']) }),
+      ...(random.chance(0.12) && { when: random.pick(['true', 'false', 'a == a', 'a != a', '1 == 1']) }),
       ...(random.chance(0.03) && { continueOn: { failed: true } }),
     };
     return { name: own, ...called, ...passed(random, isFan, value), ...conditions };
