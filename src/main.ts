@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { Command, Option } from 'commander';
 import { createLog } from './base/log.ts';
 import { MEMOIZE_MODES } from './base/names.ts';
@@ -23,7 +23,6 @@ declare const STEPMEMO_VERSION: string;
 /** Exit codes of all commands: 0 done, 1 found or failed (each command says what), 2 bad usage or unreadable input. */
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-const KUBECONFIG_HELP = 'kubeconfig of the cluster (KUBECONFIG, then ~/.kube/config)';
 
 const program = new Command('stepmemo')
   .description('Step-level memoization for Argo Workflows, from outside the workflow controller.')
@@ -89,25 +88,33 @@ program
   .option('--now <time>', 'plan as of this time (RFC 3339)')
   .addOption(new Option('--mode <mode>', 'mode of the namespace (managed, or what it says)').choices(MEMOIZE_MODES))
   .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
-  .action(async (files: string[], options: Omit<PlanOptions, 'files'> & { kubeconfig?: string }) => {
+  .action(async (files: string[], options: Omit<PlanOptions, 'files'> & ClusterChoice) => {
     if (options.configmaps !== undefined && options.namespace !== undefined)
       exitWithErrors(['plan: say either --configmaps or -n']);
     const connect = async () => (await onCluster(options)).kube;
     process.exitCode = await runPlan({ ...options, files }, { out: processOutput, connect });
   });
 
-interface LookFlags {
-  readonly namespace: string;
+/** Which cluster, as kubectl is told it. `--cluster` alone is another flag in `migrate`. */
+interface ClusterChoice {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly cluster?: string | boolean;
+  readonly user?: string;
+}
+
+interface LookFlags extends ClusterChoice {
+  readonly namespace?: string;
   readonly allNamespaces?: boolean;
   readonly output: 'text' | 'json';
   readonly ownNamespace: string;
-  readonly kubeconfig?: string;
 }
 
-const namespaceOption = () => new Option('-n, --namespace <name>', 'the namespace').default('default');
+const namespaceOption = () => new Option('-n, --namespace <name>', "the namespace (the context's)");
 const outputOption = () =>
   new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text');
+
+type PurgeFlags = Omit<PurgeOptions, 'cache' | 'key' | 'namespace'> & LookFlags;
 
 program
   .command('explain')
@@ -115,9 +122,12 @@ program
   .argument('<what>', 'workflow/NAME or pod/NAME')
   .addOption(namespaceOption())
   .addOption(outputOption())
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (what: string, flags: LookFlags) => {
-    process.exitCode = await runExplain({ what, ...flags }, await onCluster(flags));
+    const deps = await onCluster(flags);
+    process.exitCode = await runExplain(
+      { what, output: flags.output, namespace: flags.namespace ?? deps.namespace },
+      deps,
+    );
   });
 
 program
@@ -126,10 +136,10 @@ program
   .addOption(namespaceOption())
   .option('-A, --all-namespaces', 'of all namespaces', false)
   .addOption(outputOption())
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async ({ allNamespaces, namespace, output, ...flags }: LookFlags) => {
-    const where = allNamespaces === true ? undefined : namespace;
-    process.exitCode = await runLs({ namespace: where, output }, await onCluster(flags));
+    const deps = await onCluster(flags);
+    const where = allNamespaces === true ? undefined : (namespace ?? deps.namespace);
+    process.exitCode = await runLs({ namespace: where, output }, deps);
   });
 
 program
@@ -139,9 +149,10 @@ program
   .argument('[key]', 'the key as the step asks for it')
   .addOption(namespaceOption())
   .addOption(outputOption())
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (cache: string, key: string | undefined, flags: LookFlags) => {
-    process.exitCode = await runShow({ cache, key, ...flags }, await onCluster(flags));
+    const deps = await onCluster(flags);
+    const { output, namespace = deps.namespace } = flags;
+    process.exitCode = await runShow({ cache, key, namespace, output }, deps);
   });
 
 program
@@ -153,9 +164,9 @@ program
   .option('--all', 'all entries', false)
   .addOption(namespaceOption())
   .option('--yes', 'apply; without it, list the entries (dry run)', false)
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
-  .action(async (cache: string, key: string | undefined, flags: Omit<PurgeOptions, 'cache' | 'key'> & LookFlags) => {
-    process.exitCode = await runPurge({ ...flags, cache, key }, await onCluster(flags));
+  .action(async (cache: string, key: string | undefined, flags: PurgeFlags) => {
+    const deps = await onCluster(flags);
+    process.exitCode = await runPurge({ ...flags, cache, key, namespace: flags.namespace ?? deps.namespace }, deps);
   });
 
 program
@@ -163,12 +174,11 @@ program
   .description('look at an installation of stepmemo and say what is wrong with it, and what mends it')
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
   .addOption(outputOption())
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (flags: LookFlags) => {
     process.exitCode = await runDoctor(flags, await onCluster(flags));
   });
 
-interface MigrateFlags {
+interface MigrateFlags extends ClusterChoice {
   readonly cluster: boolean;
   readonly namespace?: string;
   readonly allNamespaces: boolean;
@@ -176,7 +186,6 @@ interface MigrateFlags {
   readonly write: boolean;
   readonly back: boolean;
   readonly backup: boolean;
-  readonly kubeconfig?: string;
 }
 
 program
@@ -190,14 +199,13 @@ program
   .option('--write', 'write the files; without it, print the result', false)
   .option('--back', 'with files: the other way', false)
   .option('--backup', 'with --write: leave the original beside each file that changes, as NAME.orig', false)
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (files: string[], flags: MigrateFlags) => {
     if (flags.cluster === files.length > 0) return exitWithErrors(['migrate: say either --cluster or files']);
     if (!flags.cluster) process.exitCode = await runMigrateFiles({ files, ...flags }, processOutput);
     else process.exitCode = await runMigrateCluster(flags, await onCluster(flags));
   });
 
-interface ClusterFlags {
+interface ClusterFlags extends Omit<ClusterChoice, 'cluster'> {
   readonly namespace?: string;
   readonly allNamespaces: boolean;
   readonly yes: boolean;
@@ -205,7 +213,6 @@ interface ClusterFlags {
   readonly caches: boolean;
   readonly waitSeconds: string;
   readonly ownNamespace: string;
-  readonly kubeconfig?: string;
 }
 
 program
@@ -216,7 +223,6 @@ program
   .option('--yes', 'apply; without it, list the pods (dry run)', false)
   .option('--force', 'apply even though stepmemo is running', false)
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (flags: ClusterFlags) => {
     process.exitCode = await runRelease(flags, await onCluster(flags));
   });
@@ -228,25 +234,49 @@ program
   .option('--caches', 'delete the caches that stepmemo has written too', false)
   .option('--wait-seconds <seconds>', 'how long the server may take to end the pods that it holds back', '30')
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
-  .option('--kubeconfig <file>', KUBECONFIG_HELP)
   .action(async (flags: ClusterFlags) => {
     const waitMs = Number(flags.waitSeconds) * 1000;
     if (!(waitMs >= 0)) return exitWithErrors([`--wait-seconds: "${flags.waitSeconds}" is no number of seconds`]);
     process.exitCode = await runUninstall({ ...flags, waitMs }, await onCluster(flags));
   });
 
+const CLUSTER_COMMANDS: readonly string[] = [
+  'plan',
+  'explain',
+  'ls',
+  'show',
+  'purge',
+  'doctor',
+  'migrate',
+  'release',
+  'uninstall',
+];
+for (const command of program.commands.filter((one) => CLUSTER_COMMANDS.includes(one.name()))) {
+  command.option('--kubeconfig <file>', 'kubeconfig of the cluster (KUBECONFIG, then ~/.kube/config)');
+  command.option('--context <name>', 'context of the kubeconfig');
+  if (command.name() === 'migrate') continue;
+  command.option('--cluster <name>', 'cluster of the kubeconfig');
+  command.option('--user <name>', 'user of the kubeconfig');
+}
+
 endQuietlyOnClosedPipe();
 await program.parseAsync();
 
-/** Commands on a cluster act with the rights of whoever runs them. */
-async function onCluster(flags: { readonly kubeconfig?: string }): Promise<KubeCommandDeps> {
+/** Commands on a cluster act with the rights of whoever runs them, in the namespace of their context. */
+async function onCluster(flags: ClusterChoice): Promise<KubeCommandDeps & { readonly namespace: string }> {
   // Loaded where it is needed: the client is most of the program, and decide and lint start without it.
-  const { createKubeApi } = await import('./kube/client.ts');
-  const file = flags.kubeconfig ?? process.env.KUBECONFIG ?? join(homedir(), '.kube', 'config');
+  const { createKubeApi, namespaceOf } = await import('./kube/client.ts');
+  const listed = (process.env.KUBECONFIG ?? '').split(delimiter).filter((file) => file !== '');
+  const standard = listed.length > 0 ? listed : [join(homedir(), '.kube', 'config')];
+  const files = flags.kubeconfig === undefined ? standard : [flags.kubeconfig];
+  const { context, cluster, user } = flags;
+  const choice = { files, context, user, ...(typeof cluster === 'string' && { cluster }) };
   try {
-    return { kube: createKubeApi(file), out: processOutput };
+    return { kube: createKubeApi(choice), out: processOutput, namespace: namespaceOf(choice) };
   } catch (error) {
-    return exitWithErrors([`--kubeconfig: ${file}: ${error instanceof Error ? error.message : String(error)}`]);
+    return exitWithErrors([
+      `--kubeconfig: ${files.join(delimiter)}: ${error instanceof Error ? error.message : String(error)}`,
+    ]);
   }
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -19,27 +20,36 @@ const REFRESH_PAUSE_MS = 1_000;
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
+/** Which cluster is meant, as kubectl is told it. */
+export interface KubeconfigChoice {
+  /** Read as kubectl reads KUBECONFIG: of two things with one name the first counts; of several files some may be missing. */
+  readonly files: readonly string[];
+  readonly context?: string | undefined;
+  readonly cluster?: string | undefined;
+  readonly user?: string | undefined;
+}
+
 /**
- * The door to the API server that `kubeconfig` (a path) names in its current context; without one, to the cluster that
+ * The door to the API server that `kubeconfig` (a path, or a choice) names in its current context; without one, to the cluster that
  * this pod runs in. Connections are kept and shared by all calls. The token file is read again at least once a minute,
  * and at once after a 401.
  *
  * @throws when the kubeconfig cannot be read, or there is none and this is no pod.
  */
-export function createKubeApi(kubeconfig?: string, options: KubeApiOptions = {}): KubeWatchApi {
+export function createKubeApi(kubeconfig?: string | KubeconfigChoice, options: KubeApiOptions = {}): KubeWatchApi {
   const transport = new Transport(new KubeConfigAccess(kubeconfig), options.userAgent ?? 'stepmemo');
   return new RestApi(transport, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
 }
 
 /** Access from client-node's KubeConfig: files, inline data, tokens, exec plugins, proxies. */
 class KubeConfigAccess implements AccessSource {
-  readonly #path: string | undefined;
+  readonly #path: string | KubeconfigChoice | undefined;
   #config: KubeConfig;
   #loadedAtMs: number;
   #access: Promise<Access> | undefined;
   #accessAtMs = 0;
 
-  constructor(path: string | undefined) {
+  constructor(path: string | KubeconfigChoice | undefined) {
     this.#path = path;
     this.#config = loadKubeConfig(path);
     this.#loadedAtMs = performance.now();
@@ -71,14 +81,61 @@ class KubeConfigAccess implements AccessSource {
   }
 }
 
-function loadKubeConfig(path: string | undefined): KubeConfig {
+/** The namespace of the context that is meant; `default` where it names none, as kubectl has it. */
+export function namespaceOf(choice: KubeconfigChoice): string {
+  const config = loadChosen(choice);
+  return config.getContextObject(config.getCurrentContext())?.namespace || 'default';
+}
+
+function loadKubeConfig(kubeconfig: string | KubeconfigChoice | undefined): KubeConfig {
+  if (kubeconfig !== undefined)
+    return loadChosen(typeof kubeconfig === 'string' ? { files: [kubeconfig] } : kubeconfig);
+  if (process.env.KUBERNETES_SERVICE_HOST === undefined)
+    throw new Error('no kubeconfig is given, and this is not a pod (KUBERNETES_SERVICE_HOST is not set)');
   const config = new KubeConfig();
-  if (path !== undefined) config.loadFromFile(path);
-  else if (process.env.KUBERNETES_SERVICE_HOST !== undefined) {
-    config.loadFromCluster();
-  } else throw new Error('no kubeconfig is given, and this is not a pod (KUBERNETES_SERVICE_HOST is not set)');
-  if (!config.getCurrentCluster()) throw new Error(`${path ?? 'the pod'} names no current cluster`);
+  config.loadFromCluster();
   return config;
+}
+
+function loadChosen({ files, context, cluster, user }: KubeconfigChoice): KubeConfig {
+  const config = new KubeConfig();
+  for (const file of files.length > 1 ? files.filter(existsSync) : files) {
+    const next = new KubeConfig();
+    next.loadFromFile(file);
+    mergeUnder(config, next);
+  }
+  if (context !== undefined && config.getContextObject(context) === null)
+    throw new Error(`there is no context "${context}"`);
+  if (context !== undefined) config.setCurrentContext(context);
+  if (cluster !== undefined || user !== undefined) putTogether(config, cluster, user);
+  if (!config.getCurrentCluster()) throw new Error(`${files.join(':')} names no current cluster`);
+  return config;
+}
+
+function putTogether(config: KubeConfig, cluster: string | undefined, user: string | undefined): void {
+  const current = config.getContextObject(config.getCurrentContext());
+  const chosen = { cluster: cluster ?? current?.cluster ?? '', user: user ?? current?.user ?? '' };
+  const { namespace } = current ?? {};
+  config.addContext({ name: CHOSEN, ...chosen, ...(namespace !== undefined && { namespace }) });
+  config.setCurrentContext(CHOSEN);
+}
+
+/** The context that flags put together. */
+const CHOSEN = '(chosen by flags)';
+
+/** client-node's own merge throws where two files name the same thing. */
+function mergeUnder(config: KubeConfig, next: KubeConfig): void {
+  const byName = <T extends { readonly name: string }>(
+    known: readonly T[] | undefined,
+    more: readonly T[] | undefined,
+  ) => {
+    const names = new Set((known ?? []).map(({ name }) => name));
+    return [...(known ?? []), ...(more ?? []).filter(({ name }) => !names.has(name))];
+  };
+  config.clusters = byName(config.clusters, next.clusters);
+  config.users = byName(config.users, next.users);
+  config.contexts = byName(config.contexts, next.contexts);
+  config.currentContext ||= next.currentContext;
 }
 
 async function accessOf(config: KubeConfig): Promise<Access> {

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createKubeApi } from '../../../src/kube/client.ts';
+import { createKubeApi, type KubeconfigChoice, namespaceOf } from '../../../src/kube/client.ts';
 import { isOvertaken, type KubeWatchApi, RESOURCES, type WatchEvent } from '../../../src/kube/types.ts';
 
 /** What a stand-in for the API server was asked, and on how many connections. */
@@ -394,5 +394,44 @@ describe('isOvertaken', () => {
     [404, 'NotFound', 'not found', false],
   ])('%i %s: %s', (code, reason, message, expected) => {
     expect(isOvertaken({ ok: false, status: code, reason, message })).toBe(expected);
+  });
+});
+
+describe('which cluster is meant', () => {
+  const file = (name: string, body: object): string => {
+    const path = join(folder, name);
+    writeFileSync(path, JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...body }));
+    return path;
+  };
+  const named = (name: string, port: number, namespace?: string) => ({
+    clusters: [{ name, cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
+    users: [{ name, user: { token: `of-${name}` } }],
+    contexts: [{ name, context: { cluster: name, user: name, ...(namespace && { namespace }) } }],
+  });
+  const port = () => (server.address() as AddressInfo).port;
+
+  async function tokenSent(choice: KubeconfigChoice): Promise<string | undefined> {
+    const api = createKubeApi(choice);
+    await api.get(CONFIG_MAP);
+    api.close();
+    return asked.at(-1)?.headers.authorization;
+  }
+
+  it('is the first of a list that names it, as kubectl has it', async () => {
+    const one = file('one', { ...named('a', port()), 'current-context': 'a' });
+    const two = file('two', { ...named('a', 1), 'current-context': 'b' });
+    const three = file('three', named('b', port(), 'team'));
+    const files = [one, join(folder, 'missing'), two, three];
+    expect(await tokenSent({ files })).toBe('Bearer of-a');
+    expect(await tokenSent({ files, context: 'b' })).toBe('Bearer of-b');
+    expect(await tokenSent({ files, user: 'b' })).toBe('Bearer of-b');
+    expect([namespaceOf({ files }), namespaceOf({ files, context: 'b' })]).toEqual(['default', 'team']);
+  });
+
+  it('is said where it is not there', () => {
+    const files = [file('one', named('a', port()))];
+    expect(() => createKubeApi({ files, context: 'no' })).toThrow('there is no context "no"');
+    expect(() => createKubeApi({ files, cluster: 'no' })).toThrow('names no current cluster');
+    expect(() => createKubeApi({ files })).toThrow('names no current cluster');
   });
 });
