@@ -96,7 +96,12 @@ type Outcome =
       readonly isSkipped?: boolean;
     }
   /** Some of it has still to run: nothing may follow. */
-  | { readonly is: 'open'; readonly id: string | undefined };
+  | {
+      readonly is: 'open';
+      readonly id: string | undefined;
+      /** Nobody knows what it is: Argo may err there, and then does not come to the steps beside it. */
+      readonly mayErr: boolean;
+    };
 
 /** Where a template is called. */
 interface Place {
@@ -191,7 +196,7 @@ class Walker {
       for (const id of [...this.#nodes.keys()].slice(before)) this.#nodes.delete(id);
       this.#giveUp(leaves, `${error.message} (${place.nodeName})`);
       this.#leaves.push({ nodeName: place.nodeName, outcome: 'unforeseen', message: error.message });
-      return { is: 'open', id: undefined };
+      return { is: 'open', id: undefined, mayErr: true };
     }
   }
 
@@ -290,7 +295,7 @@ class Walker {
 
   #runs({ nodeName }: Place, message: string, asked: { readonly key?: string; readonly cache?: string } = {}): Outcome {
     this.#leaves.push({ nodeName, ...asked, outcome: 'runs', message });
-    return { is: 'open', id: undefined };
+    return { is: 'open', id: undefined, mayErr: false };
   }
 
   #addLeaf(
@@ -331,18 +336,21 @@ class Walker {
     const groups: Group[] = [];
     const before = this.#nodes.size;
     let open: string | undefined;
+    let mayErr = false;
     for (const [index, calls] of readGroups(template).entries()) {
       const name = `${place.nodeName}[${index}]`;
       if (open !== undefined) {
         for (const call of calls) this.#follows(`${name}.${call.name}`, open);
         continue;
       }
-      const runs = calls.map((call) => this.#callAll(boundary, name, call, boundary.scope));
+      const runs = this.#callGroup(boundary, name, calls);
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
+      mayErr = runs.some(({ outcomes }) => outcomes.some(mayErrIn));
       groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
     }
     if (open !== undefined || place.boundaryName === undefined) this.#leaveSkippedToArgo(place);
-    if (open !== undefined) return this.#leaveStepsOpen(place, template, this.#nodes.size > before);
+    if (open !== undefined)
+      return this.#leaveStepsOpen(place, template, { hasServed: this.#nodes.size > before, mayErr });
     const values = readOutputs(template, boundary.scope);
     const isRoot = place.boundaryName === undefined;
     const id = this.#id(place.nodeName);
@@ -350,6 +358,21 @@ class Walker {
     // The controller makes the root and its groups itself, in its first look.
     if (!isRoot) this.#addSteps(place, template, { base, groups, values, outbound, count: this.#nodes.size - before });
     return { is: 'served', id, outbound, values };
+  }
+
+  /** Argo goes through a group in its order, and leaves it at the first error: what comes after one would hang on nothing. */
+  #callGroup(boundary: Boundary, name: string, calls: readonly Call[]): readonly Runs[] {
+    const runs: Runs[] = [];
+    for (const call of calls) {
+      const doubtful = calls.find((_, at) => runs[at]?.outcomes.some(mayErrIn));
+      if (doubtful === undefined) {
+        runs.push(this.#callAll(boundary, name, call, boundary.scope));
+        continue;
+      }
+      this.#follows(`${name}.${call.name}`, doubtful.name);
+      runs.push({ outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined });
+    }
+    return runs;
   }
 
   /** Where the controller makes the groups, it links a step that is skipped only as it makes its node too (steps.go). */
@@ -363,10 +386,14 @@ class Walker {
    * Steps of which some have still to run: the controller makes the groups, and the root. Any other boundary stands there
    * already, for a workflow that fails elsewhere would never come to make it.
    */
-  #leaveStepsOpen(place: Place, template: JsonObject, hasServed: boolean): Outcome {
-    if (place.boundaryName === undefined || !hasServed) return { is: 'open', id: undefined };
+  #leaveStepsOpen(
+    place: Place,
+    template: JsonObject,
+    { hasServed, mayErr }: { readonly hasServed: boolean; readonly mayErr: boolean },
+  ): Outcome {
+    if (place.boundaryName === undefined || !hasServed) return { is: 'open', id: undefined, mayErr };
     const id = this.#add(place, { type: 'Steps', phase: 'Running', progress: '0/0', ...nodeInputs(template) });
-    return { is: 'open', id };
+    return { is: 'open', id, mayErr };
   }
 
   #addSteps(place: Place, template: JsonObject, { base, groups, values, outbound, count }: WholeSteps): void {
@@ -416,11 +443,12 @@ class Walker {
     const tasks = readTasks(template);
     const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', base, scope: new Map() };
     const { done, roots } = this.#walkTasks(boundary, tasks);
-    if (tasks.some(({ name }) => done.get(name)?.is !== 'served')) return this.#leaveOpen(place, template, roots);
+    if (tasks.some(({ name }) => done.get(name)?.is !== 'served'))
+      return this.#leaveOpen(place, template, { children: roots, mayErr: [...done.values()].some(mayErrIn) });
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
     const values = readOutputs(template, boundary.scope);
     const whole = this.#whole(template, values, this.#nodes.size - before);
-    if (place.boundaryName === undefined) this.#leaveOpen(place, template, roots);
+    if (place.boundaryName === undefined) this.#leaveOpen(place, template, { children: roots, mayErr: false });
     else this.#add(place, { type: 'DAG', ...whole, children: roots, outboundNodes: outbound });
     return { is: 'served', id: this.#id(place.nodeName), outbound, values };
   }
@@ -449,18 +477,23 @@ class Walker {
   }
 
   /** A DAG in which something has still to run: its node leads to what is there. Without that the search would miss it. */
-  #leaveOpen(place: Place, template: JsonObject, children: readonly string[]): Outcome {
-    if (children.length === 0) return { is: 'open', id: undefined };
+  #leaveOpen(
+    place: Place,
+    template: JsonObject,
+    { children, mayErr }: { readonly children: readonly string[]; readonly mayErr: boolean },
+  ): Outcome {
+    if (children.length === 0) return { is: 'open', id: undefined, mayErr };
     const id = this.#add(place, { type: 'DAG', phase: 'Running', progress: '0/0', ...nodeInputs(template), children });
-    return { is: 'open', id };
+    return { is: 'open', id, mayErr };
   }
 
   #callTask(boundary: Boundary, task: Task, visible: Scope): Outcome {
     const { outcomes, fan } = this.#callAll(boundary, boundary.place.nodeName, task, visible);
     const [only] = outcomes;
-    if (fan === undefined) return only ?? { is: 'open', id: undefined };
+    const mayErr = outcomes.some(mayErrIn);
+    if (fan === undefined) return only ?? { is: 'open', id: undefined, mayErr };
     const ids = outcomes.flatMap(({ id }) => id ?? []);
-    if (ids.length === 0) return { is: 'open', id: undefined };
+    if (ids.length === 0) return { is: 'open', id: undefined, mayErr };
     const isServed = outcomes.every((outcome) => outcome.is === 'served');
     const id = this.#add(fan, {
       type: 'TaskGroup',
@@ -468,7 +501,9 @@ class Walker {
       progress: isServed ? `${ids.length}/${ids.length}` : '0/0',
       children: ids,
     });
-    return isServed ? { is: 'served', id, outbound: outboundOf(outcomes), values: new Map() } : { is: 'open', id };
+    return isServed
+      ? { is: 'served', id, outbound: outboundOf(outcomes), values: new Map() }
+      : { is: 'open', id, mayErr };
   }
 
   // ---- calls
@@ -484,7 +519,7 @@ class Walker {
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       this.#leaves.push({ nodeName: `${prefix}.${call.name}`, outcome: 'unforeseen', message: error.message });
-      return { outcomes: [{ is: 'open', id: undefined }], fan: undefined };
+      return { outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined };
     }
     const own = this.#placeOf(boundary, prefix, filled);
     if (items === undefined) {
@@ -604,6 +639,10 @@ interface Group {
   readonly id: string;
   readonly name: string;
   readonly outcomes: readonly Outcome[];
+}
+
+function mayErrIn(outcome: Outcome): boolean {
+  return outcome.is === 'open' && outcome.mayErr;
 }
 
 function isSkipped(outcome: Outcome): boolean {

@@ -184,15 +184,33 @@ func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv
 	return answer
 }
 
-// oracleForget waits for the informer's own word: a pod that is taken out of its store comes back with an event of a moment ago.
+// oracleAwait waits until the informer knows the pod's end: whatever is put into its store is undone by an event of a moment ago.
+func oracleAwait(store cache.Store, pod *apiv1.Pod) {
+	oracleUntil(func() bool {
+		known, isThere, _ := store.GetByKey(pod.Namespace + "/" + pod.Name)
+		return isThere && known.(*apiv1.Pod).Status.Phase == pod.Status.Phase
+	}, func() { _ = store.Update(pod) })
+}
+
+// oracleForget waits until the informer knows that the pod is gone.
 func oracleForget(store cache.Store, namespace string, name string) {
-	for i := 0; i < 500; i++ {
-		if _, isThere, _ := store.GetByKey(namespace + "/" + name); !isThere {
+	oracleUntil(func() bool {
+		_, isThere, _ := store.GetByKey(namespace + "/" + name)
+		return !isThere
+	}, func() {
+		_ = store.Delete(&apiv1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}})
+	})
+}
+
+// oracleUntil waits for a condition, and sees to it itself where that takes too long.
+func oracleUntil(condition func() bool, otherwise func()) {
+	for i := 0; i < 2000; i++ {
+		if condition() {
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	_ = store.Delete(&apiv1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}})
+	otherwise()
 }
 
 func oracleOperate(ctx context.Context, controller *WorkflowController, wf *wfv1.Workflow, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {
@@ -261,9 +279,7 @@ func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod, f
 	if err != nil {
 		panic(err)
 	}
-	if err := oraclePods(woc.controller).Update(updated); err != nil {
-		panic(err)
-	}
+	oracleAwait(oraclePods(woc.controller), updated)
 	oracleMarkComplete(ctx, woc.wf, node.ID)
 }
 
