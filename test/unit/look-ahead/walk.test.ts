@@ -252,6 +252,32 @@ describe('what is stored elsewhere', () => {
   });
 });
 
+describe('a group of steps of which one has to run', () => {
+  const beside = (first: object) => ({ steps: [[first, call('b', 'one')]] });
+
+  it('serves the others beside a leaf that runs', () => {
+    expect(found(walk(beside(call('a', 'none')), { one: 'x' }))).toEqual([
+      ['wf[0].a', 'runs', 'none'],
+      ['wf[0].b', 'hit', 'one'],
+    ]);
+  });
+
+  it('serves none behind one at which Argo may err, for it would be linked to nothing', () => {
+    const walked = walk(beside({ name: 'a', template: 'missing' }), { one: 'x' });
+    expect(found(walked)).toEqual([
+      ['wf[0].a', 'unforeseen', undefined],
+      ['wf[0].b', 'unforeseen', undefined],
+    ]);
+    expect(walked.nodes).toEqual([]);
+  });
+
+  it('serves those before it', () => {
+    const walked = walk({ steps: [[call('b', 'one'), { name: 'a', template: 'missing' }]] }, { one: 'x' });
+    expect(found(walked)[0]).toEqual(['wf[0].b', 'hit', 'one']);
+    expect(walked.nodes).toHaveLength(1);
+  });
+});
+
 describe('conditions', () => {
   it.each([
     ['true', true],
