@@ -72,7 +72,10 @@ export function createLookAhead(options: LookAheadOptions): AdmissionHandler {
 }
 
 /** The namespace's own default, else the controller's (artifactrepositories.go:Resolve). */
-function repositoryOf(found: FoundConfigMap | undefined, { artifactRepository }: ArgoFacts): JsonObject | undefined {
+export function repositoryOf(
+  found: FoundConfigMap | undefined,
+  { artifactRepository }: Pick<ArgoFacts, 'artifactRepository'>,
+): JsonObject | undefined {
   if (found === undefined) return undefined;
   const own = found.is === 'absent' ? 'none' : readNamespaceRepository(found.object);
   return own === 'none' ? artifactRepository : own;

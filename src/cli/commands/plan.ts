@@ -1,4 +1,6 @@
 import { judgeWithLookups, type Lookups } from '../../admission/judge-with-lookups.ts';
+import { repositoryOf } from '../../admission/look-ahead.ts';
+import { ARTIFACT_REPOSITORIES, readArtifactRepository } from '../../argo/controller-facts.ts';
 import { isWorkflowObject } from '../../argo/workflow-walk.ts';
 import { asObject, type JsonObject } from '../../base/json.ts';
 import type { MemoizeMode } from '../../base/names.ts';
@@ -165,7 +167,17 @@ async function readClusterCaches(
 
 /** More than any user waits for, and more than any Workflow refers to. */
 const LOOKUPS = { deadlineMs: 10_000, limit: 100 };
-const NO_LOOKUPS: Pick<Lookups, 'lookUpTemplate'> = { lookUpTemplate: () => undefined };
+const NO_LOOKUPS: PlanLookups = { lookUpTemplate: () => undefined, lookUpConfigMap: () => undefined };
+type PlanLookups = Pick<Lookups, 'lookUpTemplate' | 'lookUpConfigMap'>;
+
+/** Where Argo is installed by its manifests; elsewhere artifacts are not foreseen. */
+const CONTROLLER = { namespace: 'argo', configMap: 'workflow-controller-configmap' };
+
+function lookUpRepository({ lookUpConfigMap }: PlanLookups, namespace: string): JsonObject | undefined {
+  const controller = lookUpConfigMap(CONTROLLER.namespace, CONTROLLER.configMap);
+  const artifactRepository = controller?.is === 'there' ? readArtifactRepository(controller.object) : undefined;
+  return repositoryOf(lookUpConfigMap(namespace, ARTIFACT_REPOSITORIES), { artifactRepository });
+}
 
 async function plan(
   object: KubeObject,
@@ -177,7 +189,7 @@ async function plan(
     mode === 'managed' ? (applyPatch(one, moveMemoize(one as JsonObject).patch) as KubeObject) : one;
   const { name, generateName, namespace = 'default' } = object.metadata ?? {};
   const spec = readSpec(asStored(object) as JsonObject) ?? {};
-  const walk = ({ lookUpTemplate }: Pick<Lookups, 'lookUpTemplate'>): Walked =>
+  const walk = (lookups: PlanLookups): Walked =>
     walkAhead({
       workflowName: name ?? generateName ?? 'workflow',
       // A CronWorkflow and a template give their Workflows names of their own.
@@ -190,8 +202,9 @@ async function plan(
         const kind = scope === 'cluster' ? 'ClusterWorkflowTemplate' : 'WorkflowTemplate';
         const inFile = files.find((one) => one.kind === kind && one.metadata?.name === wanted);
         if (inFile !== undefined) return asStored(inFile) as JsonObject;
-        return lookUpTemplate(kind, kind === 'WorkflowTemplate' ? namespace : undefined, wanted);
+        return lookups.lookUpTemplate(kind, kind === 'WorkflowTemplate' ? namespace : undefined, wanted);
       },
+      lookUpRepository: () => lookUpRepository(lookups, namespace),
       now,
     });
   return kube === undefined ? walk(NO_LOOKUPS) : judgeWithLookups(kube, LOOKUPS, walk);
