@@ -3,6 +3,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { hostname } from 'node:os';
 import { createAdmissionApp } from './admission/app.ts';
 import { createArgoSource } from './admission/argo-source.ts';
+import { createEventsOfWorkflows } from './admission/events-of-workflows.ts';
 import { createLookAhead, LOOK_AHEAD_EXTRA_MS } from './admission/look-ahead.ts';
 import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
@@ -51,7 +52,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   });
   const admission = createAdmissionApp({
     handlers: {
-      '/mutate/pods': createMutatePods({ cluster, settings, recordEvent }),
+      '/mutate/pods': createMutatePods({ cluster, settings, recordEvent: createEventsOfWorkflows(kube, recordEvent) }),
       '/mutate/workflows': createMutateWorkflows(cluster),
       '/validate/workflows': createValidateWorkflows({ cluster, kube, argo, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
