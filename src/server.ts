@@ -62,8 +62,9 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
       isPath: (path) => certificates.isLookAheadPath(path),
       handler: createLookAhead({ cluster, kube, argo, knowsWorkflow: controller.knowsWorkflow, recordEvent, metrics }),
     },
-    // What passes by here is Argo's to memoize, and fails where its controller may not write caches.
-    closing: ['/mutate/workflows'],
+    // What passes by the first is Argo's to memoize, and fails where its controller may not write caches; the second holds up
+    // whoever submits.
+    closing: ['/mutate/workflows', LOOK_AHEAD_ROUTE],
     bodyLimitBytes: config.bodyLimitBytes,
     deadlineMs: config.admissionDeadlineMs,
     // Its lookups end by themselves; what it found without them must still be said.
