@@ -2,29 +2,15 @@
  * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
  * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
  */
-import { readLocation } from '../argo/artifact-location.ts';
-import type { Outputs } from '../argo/outputs.ts';
-import { parseTemplate } from '../argo/template.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
-import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
-import type { MemoizeMode } from '../base/names.ts';
-import { type EntryLookup, formatTimestamp } from '../cache/entry.ts';
-import { rebuildOutputs } from '../cache/served-outputs.ts';
-import { judgeLookup } from '../step/judge-entry.ts';
-import { readTemplateMemoization } from '../step/memoization.ts';
+import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { evaluateWhen } from './conditions.ts';
-import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
-import { checkArtifact, checkCall, checkSpec, checkTemplate } from './obstacles.ts';
-import {
-  baseOf,
-  joinSpec,
-  type LookUpRepository,
-  type LookUpTemplate,
-  referredBase,
-  type TemplateBase,
-  withDefaults,
-} from './references.ts';
+import { judgeLeaf, type LeafContext, outputValues } from './leaf.ts';
+import type { WorkflowNode } from './node.ts';
+import { NodeList, type NodeMembers } from './node-list.ts';
+import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
+import { baseOf, joinSpec, type LookUpTemplate, referredBase, type TemplateBase, withDefaults } from './references.ts';
 import {
   addAggregates,
   fillCall,
@@ -37,17 +23,11 @@ import {
   scopeOf,
   type Workflow,
 } from './scopes.ts';
-import { fillIn, hasTags, parametersOf, type Scope, Unforeseen, type Values } from './values.ts';
+import { fillIn, parametersOf, type Scope, Unforeseen, type Values } from './values.ts';
 
-export interface WalkInput extends Workflow {
-  readonly mode: MemoizeMode;
-  /** The entry under a key of a cache in the workflow's namespace. */
-  readonly lookUp: (cache: string, key: string) => EntryLookup;
-  readonly now: Date;
+export interface WalkInput extends Workflow, LeafContext {
   /** Stored template objects; none is known where it is left out. */
   readonly lookUpTemplate?: LookUpTemplate;
-  /** Where artifacts lie; not known where it is left out. */
-  readonly lookUpRepository?: LookUpRepository;
   /** How much the nodes may take; no bound where it is left out. */
   readonly roomBytes?: number;
   /** Whether the time is up: what is not foreseen by then is left to the pods. */
@@ -132,17 +112,15 @@ class Walker {
   readonly #input: WalkInput;
   #spec: JsonObject = {};
   #globals: Values = new Map();
-  readonly #nodes = new Map<string, { -readonly [Name in keyof WorkflowNode]: WorkflowNode[Name] }>();
+  readonly #nodes: NodeList;
   readonly #leaves: Leaf[] = [];
-  readonly #time: string;
   readonly #roomBytes: number;
   readonly #references = new Set<string>();
-  #bytes = 0;
   #calls = 0;
 
   constructor(input: WalkInput) {
     this.#input = input;
-    this.#time = formatTimestamp(input.now);
+    this.#nodes = new NodeList(input.workflowName, input.now);
     // Groups and links come after the steps that they hold.
     this.#roomBytes = 0.8 * (input.roomBytes ?? Number.POSITIVE_INFINITY);
   }
@@ -173,7 +151,7 @@ class Walker {
     };
     const outcome = this.#call(place, () => ({ template: entrypoint, arguments: given }));
     const isWhole = outcome.is === 'served';
-    return { nodes: [...this.#nodes.values()], leaves: this.#leaves, isWhole, references: [...this.#references] };
+    return { nodes: this.#nodes.all(), leaves: this.#leaves, isWhole, references: [...this.#references] };
   }
 
   readonly #lookUpTemplate: LookUpTemplate = (scope, name) => {
@@ -193,7 +171,7 @@ class Walker {
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       // What stands below a boundary that is given up would hang on nothing.
-      for (const id of [...this.#nodes.keys()].slice(before)) this.#nodes.delete(id);
+      this.#nodes.cutTo(before);
       this.#giveUp(leaves, `${error.message} (${place.nodeName})`);
       this.#leaves.push({ nodeName: place.nodeName, outcome: 'unforeseen', message: error.message });
       return { is: 'open', id: undefined, mayErr: true };
@@ -211,7 +189,7 @@ class Walker {
     this.#calls += 1;
     if (place.depth > DEPTH_LIMIT || this.#calls > CALL_LIMIT)
       throw new Unforeseen('the workflow is too large to be foreseen');
-    if (this.#bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
+    if (this.#nodes.bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
     if (this.#input.isOverdue?.() === true) throw new Unforeseen('there was no time left');
     const { when, ...rest } = call;
     if ((when ?? '') !== '' && !evaluateWhen(when)) return this.#addSkipped(place, String(when));
@@ -250,60 +228,13 @@ class Walker {
   // ---- leaves
 
   #serveLeaf(place: Place, template: JsonObject): Outcome {
-    const reading = parseTemplate(JSON.stringify(this.#withRepository(template)));
-    if (reading.state !== 'inline') throw new Unforeseen('its template cannot be read');
-    const asked = readTemplateMemoization(reading.template, this.#input.mode);
-    if (!asked.ok) return this.#runs(place, `${asked.reason}: ${asked.message}`);
-    const { memoization } = asked;
-    const step = { template: reading, needsResult: place.readsResult(place.callName), hasMain: true };
-    const judged = judgeLookup(
-      step,
-      memoization,
-      this.#input.lookUp(memoization.cache, memoization.key),
-      this.#input.now,
-    );
-    const { key, cache } = memoization;
-    if (!judged.fresh) return this.#runs(place, `${judged.reason}: ${judged.message}`, { key, cache });
-    const rebuilt = rebuildOutputs(step, reading, judged.entry);
-    if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
-    if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
-    return this.#addLeaf(place, template, rebuilt.outputs, { key, cache, message: judged.message });
-  }
-
-  /** The controller gives each pod the repository; by it an entry that lies in another kind of store is found out. */
-  #withRepository(template: JsonObject): JsonObject {
-    const artifacts = objectsOf(asObject(template.outputs).artifacts);
-    if (artifacts.length === 0) return template;
-    if (this.#spec.artifactRepositoryRef !== undefined)
-      throw new Unforeseen('its outputs have artifacts, and the workflow names a repository');
-    const archiveLocation = this.#input.lookUpRepository?.();
-    const repository = readLocation(archiveLocation);
-    if (typeof repository === 'string')
-      throw new Unforeseen('its outputs have artifacts, and the artifact repository is not known');
-    for (const artifact of artifacts) checkArtifact(artifact, repository.provider);
-    return { ...template, archiveLocation };
-  }
-
-  /** A step that is decided about when what comes before it has run. */
-  #follows(nodeName: string, open: string): void {
-    this.#leaves.push({
-      nodeName,
-      outcome: 'unforeseen',
-      message: `it follows ${open}, which is not certain to be a hit`,
-    });
-  }
-
-  #runs({ nodeName }: Place, message: string, asked: { readonly key?: string; readonly cache?: string } = {}): Outcome {
-    this.#leaves.push({ nodeName, ...asked, outcome: 'runs', message });
-    return { is: 'open', id: undefined, mayErr: false };
-  }
-
-  #addLeaf(
-    place: Place,
-    template: JsonObject,
-    outputs: Outputs,
-    { key, cache, message }: { readonly key: string; readonly cache: string; readonly message: string },
-  ): Outcome {
+    const needsResult = place.readsResult(place.callName);
+    const namesRepository = (this.#spec.artifactRepositoryRef ?? undefined) !== undefined;
+    const { is, ...judged } = judgeLeaf(template, { needsResult, namesRepository }, this.#input);
+    const { outputs, ...leaf } = { outputs: undefined, ...judged };
+    this.#leaves.push({ nodeName: place.nodeName, ...leaf, outcome: is });
+    if (outputs === undefined) return { is: 'open', id: undefined, mayErr: false };
+    const { key = '', cache = '', message } = leaf;
     const id = this.#add(place, {
       type: 'Pod',
       phase: 'Succeeded',
@@ -314,13 +245,16 @@ class Walker {
       memoizationStatus: { hit: true, key, cacheName: cache },
       taskResultSynced: true,
     });
-    this.#leaves.push({ nodeName: place.nodeName, key, cache, outcome: 'hit', message });
-    const { parameters = [], result } = outputs;
-    const values = new Map<string, string>([['outputs.exitCode', '0']]);
-    for (const { name, value } of parameters ?? [])
-      if (value !== undefined) values.set(`outputs.parameters.${name}`, value);
-    if (typeof result === 'string') values.set('outputs.result', result);
-    return { is: 'served', id, outbound: [id], values };
+    return { is: 'served', id, outbound: [id], values: outputValues(outputs) };
+  }
+
+  /** A step that is decided about when what comes before it has run. */
+  #follows(nodeName: string, open: string): void {
+    this.#leaves.push({
+      nodeName,
+      outcome: 'unforeseen',
+      message: `it follows ${open}, which is not certain to be a hit`,
+    });
   }
 
   /** As Argo makes a step whose condition is not met (steps.go, dag.go). */
@@ -346,14 +280,14 @@ class Walker {
       const runs = this.#callGroup(boundary, name, calls);
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
       mayErr = runs.some(({ outcomes }) => outcomes.some(mayErrIn));
-      groups.push({ id: this.#id(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
+      groups.push({ id: this.#nodes.idOf(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
     }
     if (open !== undefined || place.boundaryName === undefined) this.#leaveSkippedToArgo(place);
     if (open !== undefined)
       return this.#leaveStepsOpen(place, template, { hasServed: this.#nodes.size > before, mayErr });
     const values = readOutputs(template, boundary.scope);
     const isRoot = place.boundaryName === undefined;
-    const id = this.#id(place.nodeName);
+    const id = this.#nodes.idOf(place.nodeName);
     const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
     // The controller makes the root and its groups itself, in its first look.
     if (!isRoot) this.#addSteps(place, template, { base, groups, values, outbound, count: this.#nodes.size - before });
@@ -377,9 +311,8 @@ class Walker {
 
   /** Where the controller makes the groups, it links a step that is skipped only as it makes its node too (steps.go). */
   #leaveSkippedToArgo({ nodeName }: Place): void {
-    const boundary = this.#id(nodeName);
-    for (const [id, { type, boundaryID }] of this.#nodes)
-      if (type === 'Skipped' && boundaryID === boundary) this.#nodes.delete(id);
+    const boundary = this.#nodes.idOf(nodeName);
+    this.#nodes.removeWhere(({ type, boundaryID }) => type === 'Skipped' && boundaryID === boundary);
   }
 
   /**
@@ -413,7 +346,7 @@ class Walker {
         children: outcomes.flatMap(({ id }) => id ?? []),
       });
       const next = groups[index + 1];
-      if (next !== undefined) for (const id of outboundOf(outcomes)) this.#link(id, next.id);
+      if (next !== undefined) for (const id of outboundOf(outcomes)) this.#nodes.link(id, next.id);
     }
   }
 
@@ -450,7 +383,7 @@ class Walker {
     const whole = this.#whole(template, values, this.#nodes.size - before);
     if (place.boundaryName === undefined) this.#leaveOpen(place, template, { children: roots, mayErr: false });
     else this.#add(place, { type: 'DAG', ...whole, children: roots, outboundNodes: outbound });
-    return { is: 'served', id: this.#id(place.nodeName), outbound, values };
+    return { is: 'served', id: this.#nodes.idOf(place.nodeName), outbound, values };
   }
 
   /** The tasks of which all that they depend on is served, in their order. */
@@ -471,7 +404,7 @@ class Walker {
       const { id } = outcome;
       if (id === undefined) continue;
       if (parents.length === 0) roots.push(id);
-      for (const parent of outboundOf(parents)) this.#link(parent, id);
+      for (const parent of outboundOf(parents)) this.#nodes.link(parent, id);
     }
     return { done, roots };
   }
@@ -552,49 +485,10 @@ class Walker {
 
   // ---- nodes
 
-  #id(nodeName: string): string {
-    return nodeId(this.#input.workflowName, nodeName);
-  }
-
-  #add({ nodeName, boundaryName, called, base }: Place, members: Omit<WorkflowNode, Common>): string {
-    const id = this.#id(nodeName);
-    if (this.#nodes.has(id)) throw new Unforeseen('two of its nodes have one id');
-    const node = {
-      id,
-      name: nodeName,
-      displayName: boundaryName === undefined ? nodeName : displayName(nodeName, boundaryName),
-      ...called,
-      templateScope: base.scope,
-      ...(boundaryName !== undefined && { boundaryID: this.#id(boundaryName) }),
-      startedAt: this.#time,
-      ...(members.phase !== 'Running' && { finishedAt: this.#time }),
-      ...members,
-    };
-    this.#nodes.set(id, node);
-    this.#bytes += sizeOfNode(node);
-    return id;
-  }
-
-  #link(parent: string, child: string): void {
-    const node = this.#nodes.get(parent);
-    if (node === undefined) return;
-    const children = node.children ?? [];
-    if (children.includes(child)) return;
-    node.children = [...children, child];
-    this.#bytes += child.length;
+  #add({ base, ...place }: Place, members: NodeMembers): string {
+    return this.#nodes.add({ ...place, templateScope: base.scope }, members);
   }
 }
-
-type Common =
-  | 'id'
-  | 'name'
-  | 'displayName'
-  | 'templateName'
-  | 'templateRef'
-  | 'templateScope'
-  | 'boundaryID'
-  | 'startedAt'
-  | 'finishedAt';
 
 interface WalkedTasks {
   readonly done: ReadonlyMap<string, Outcome>;

@@ -378,7 +378,7 @@ describe('artifacts of a leaf', () => {
       'where the workflow names one',
       {},
       { repository: S3, spec: { artifactRepositoryRef: { key: 'k' } } },
-      'its outputs have artifacts, and the workflow names a repository',
+      'its outputs have artifacts, and the artifact repository is not known',
     ],
     [
       'with a place of its own',
