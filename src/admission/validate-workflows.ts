@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { KubeApi, KubeObject } from '../kube/types.ts';
 import { findExemption, judgeSubmission, type Submission } from '../policy/judge-submission.ts';
 import type { KnownCluster } from '../step/known-cluster.ts';
-import { hasOptedIn } from '../workflow/mutate-workflow.ts';
+import { hasOptedIn } from '../workflow/labels.ts';
 import { answerPolicy } from './answer.ts';
 import type { AdmissionHandler } from './app.ts';
 import type { ArgoSource } from './argo-source.ts';

@@ -2,7 +2,7 @@ import { type Place, type WalkedTemplate, type WorkflowWalk, walkWorkflow } from
 import { isObject, type JsonObject } from '../base/json.ts';
 import { plainText, quote } from '../base/text.ts';
 import { asWritten } from '../workflow/as-written.ts';
-import { hasOptedIn } from '../workflow/mutate-workflow.ts';
+import { hasOptedIn } from '../workflow/labels.ts';
 import { type Collector, createCollector } from './collector.ts';
 import type { PolicyContext } from './context.ts';
 import type { Finding } from './finding.ts';

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { runMigrateCluster } from '../../src/cli/commands/migrate.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../../src/kube/types.ts';
-import { restoreMemoize } from '../../src/workflow/mutate-workflow.ts';
+import { restoreMemoize } from '../../src/workflow/restore-memoize.ts';
 import { clusterInfo, createNamespace, kubeAs, must, type TestKube, withoutServerFields } from './harness.ts';
 
 const memoize = { key: 'k-{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: 'c' } } };

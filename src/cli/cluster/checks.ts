@@ -11,7 +11,7 @@ import { enforcedPolicy, readNamespace } from '../../informers/read-objects.ts';
 import { type KubeApi, type KubeFailure, type KubeObject, RESOURCES, type ResourcePath } from '../../kube/types.ts';
 import { parseCertificates } from '../../tls/authority.ts';
 import { LOOK_AHEAD_WEBHOOK } from '../../tls/webhook-bundles.ts';
-import { moveMemoize } from '../../workflow/mutate-workflow.ts';
+import { moveMemoize } from '../../workflow/move-memoize.ts';
 import { listGatedPods } from './gated-pods.ts';
 import { describeFailure } from './kube-command.ts';
 import { listTemplates } from './stored-objects.ts';

@@ -1,7 +1,8 @@
 import { ENABLED_LABEL } from '../../base/names.ts';
 import { readNamespace } from '../../informers/read-objects.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
-import { hasOptedIn, type MoveResult, moveMemoize } from '../../workflow/mutate-workflow.ts';
+import { hasOptedIn } from '../../workflow/labels.ts';
+import { type MoveResult, moveMemoize } from '../../workflow/move-memoize.ts';
 import {
   describeFailure,
   EXIT_OK,

@@ -10,7 +10,7 @@ import { CACHE_SELECTOR } from '../../cache/cache-label.ts';
 import { readNamespace } from '../../informers/read-objects.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../../kube/types.ts';
 import { type Leaf, type Walked, walkAhead } from '../../look-ahead/walk.ts';
-import { moveMemoize } from '../../workflow/mutate-workflow.ts';
+import { moveMemoize } from '../../workflow/move-memoize.ts';
 import { applyPatch } from '../apply-patch.ts';
 import { describeFailure, EXIT_OK, EXIT_UNDONE, EXIT_USAGE, formatTable } from '../cluster/kube-command.ts';
 import {

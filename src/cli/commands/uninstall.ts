@@ -9,7 +9,7 @@ import {
   RESOURCES,
   type ResourcePath,
 } from '../../kube/types.ts';
-import { restoreMemoize } from '../../workflow/mutate-workflow.ts';
+import { restoreMemoize } from '../../workflow/restore-memoize.ts';
 import { listGatedPods, listMarkedResults, removeResult } from '../cluster/gated-pods.ts';
 import {
   describeFailure,

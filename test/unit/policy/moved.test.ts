@@ -3,7 +3,7 @@ import jsonpatch from 'jsonpatch';
 import { expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
 import { findFindings } from '../../../src/policy/find-findings.ts';
-import { moveMemoize } from '../../../src/workflow/mutate-workflow.ts';
+import { moveMemoize } from '../../../src/workflow/move-memoize.ts';
 import { context, workflow } from './support.ts';
 
 const memoize = fc.oneof(

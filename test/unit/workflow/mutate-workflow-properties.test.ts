@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import jsonpatch from 'jsonpatch';
 import { expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
-import { judgeWorkflow, moveMemoize, restoreMemoize } from '../../../src/workflow/mutate-workflow.ts';
+import { moveMemoize } from '../../../src/workflow/move-memoize.ts';
+import { judgeWorkflow } from '../../../src/workflow/mutate-workflow.ts';
+import { restoreMemoize } from '../../../src/workflow/restore-memoize.ts';
 
 // Objects that are mostly right and now and then wrong in any place, as the minimal CRDs admit them.
 const text = fc.constantFrom('', 'k', '{{inputs.parameters.x}}', '{{{=sprig.trim("x")}}}', 'a"b\\c', '1h');

@@ -1,7 +1,9 @@
 import jsonpatch from 'jsonpatch';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/base/json.ts';
-import { judgeWorkflow, moveMemoize, restoreMemoize } from '../../../src/workflow/mutate-workflow.ts';
+import { moveMemoize } from '../../../src/workflow/move-memoize.ts';
+import { judgeWorkflow } from '../../../src/workflow/mutate-workflow.ts';
+import { restoreMemoize } from '../../../src/workflow/restore-memoize.ts';
 
 const memoize = { key: 'k-{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: 'c' } } };
 const annotations = {
