@@ -180,9 +180,9 @@ class Walker {
 
   /** Hits of a template that is given up as a whole come by their pods. */
   #giveUp(from: number, message: string): void {
-    for (const [index, leaf] of this.#leaves.entries()) {
-      if (index >= from && leaf.outcome === 'hit') this.#leaves[index] = { ...leaf, outcome: 'unforeseen', message };
-    }
+    const given = this.#leaves.splice(from);
+    for (const leaf of given)
+      this.#leaves.push(leaf.outcome === 'hit' ? { ...leaf, outcome: 'unforeseen', message } : leaf);
   }
 
   #callTemplate(place: Place, call: JsonObject): Outcome {
@@ -230,11 +230,14 @@ class Walker {
   #serveLeaf(place: Place, template: JsonObject): Outcome {
     const needsResult = place.readsResult(place.callName);
     const namesRepository = (this.#spec.artifactRepositoryRef ?? undefined) !== undefined;
-    const { is, ...judged } = judgeLeaf(template, { needsResult, namesRepository }, this.#input);
-    const { outputs, ...leaf } = { outputs: undefined, ...judged };
-    this.#leaves.push({ nodeName: place.nodeName, ...leaf, outcome: is });
-    if (outputs === undefined) return { is: 'open', id: undefined, mayErr: false };
-    const { key = '', cache = '', message } = leaf;
+    const judged = judgeLeaf(template, { needsResult, namesRepository }, this.#input);
+    if (judged.is === 'runs') {
+      const { is: outcome, ...asked } = judged;
+      this.#leaves.push({ nodeName: place.nodeName, ...asked, outcome });
+      return { is: 'open', id: undefined, mayErr: false };
+    }
+    const { key, cache, message, outputs } = judged;
+    this.#leaves.push({ nodeName: place.nodeName, key, cache, message, outcome: 'hit' });
     const id = this.#add(place, {
       type: 'Pod',
       phase: 'Succeeded',
@@ -296,17 +299,16 @@ class Walker {
 
   /** Argo goes through a group in its order, and leaves it at the first error: what comes after one would hang on nothing. */
   #callGroup(boundary: Boundary, name: string, calls: readonly Call[]): readonly Runs[] {
-    const runs: Runs[] = [];
-    for (const call of calls) {
-      const doubtful = calls.find((_, at) => runs[at]?.outcomes.some(mayErrIn));
-      if (doubtful === undefined) {
-        runs.push(this.#callAll(boundary, name, call, boundary.scope));
-        continue;
+    let doubtful: string | undefined;
+    return calls.map((call) => {
+      if (doubtful !== undefined) {
+        this.#follows(`${name}.${call.name}`, doubtful);
+        return { outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined };
       }
-      this.#follows(`${name}.${call.name}`, doubtful.name);
-      runs.push({ outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined });
-    }
-    return runs;
+      const runs = this.#callAll(boundary, name, call, boundary.scope);
+      if (runs.outcomes.some(mayErrIn)) doubtful = call.name;
+      return runs;
+    });
   }
 
   /** Where the controller makes the groups, it links a step that is skipped only as it makes its node too (steps.go). */
