@@ -5,21 +5,37 @@ import { walkWorkflow } from '../../argo/workflow-walk.ts';
 import { parseGoDuration } from '../../base/duration.ts';
 import { asObject, type JsonObject, ownString } from '../../base/json.ts';
 import { CACHE_ANNOTATION, ENABLED_LABEL, KEY_ANNOTATION, POLICY_NAMES } from '../../base/names.ts';
-import { CACHE_LABEL_TEXT, readCacheLabel } from '../../cache/cache-label.ts';
+import { CACHE_SELECTOR, readCacheLabel } from '../../cache/cache-label.ts';
 import { controllersInPolicy, POD_CREATION_POLICY } from '../../informers/admission-policies.ts';
 import { enforcedPolicy, readNamespace } from '../../informers/read-objects.ts';
-import { type KubeApi, type KubeFailure, type KubeObject, RESOURCES, type ResourcePath } from '../../kube/types.ts';
+import {
+  type KubeApi,
+  type KubeFailure,
+  type KubeObject,
+  type KubeResult,
+  RESOURCES,
+  type ResourcePath,
+} from '../../kube/types.ts';
 import { parseCertificates } from '../../tls/authority.ts';
+import { LOOK_AHEAD_ROUTE } from '../../tls/look-ahead-path.ts';
 import { LOOK_AHEAD_WEBHOOK } from '../../tls/webhook-bundles.ts';
 import { moveMemoize } from '../../workflow/move-memoize.ts';
 import { listGatedPods } from './gated-pods.ts';
-import { describeFailure } from './kube-command.ts';
+import { describeFailure, holderOf } from './kube-command.ts';
 import { listTemplates } from './stored-objects.ts';
 
 export interface Checkup {
   readonly kube: KubeApi;
   readonly ownNamespace: string;
   readonly now: Date;
+  /** The namespaces that have opted in, as they were listed at the start. */
+  readonly enabled: KubeResult<readonly KubeObject[]>;
+}
+
+export async function beginCheckup(kube: KubeApi, ownNamespace: string): Promise<Checkup> {
+  const labelSelector = `${ENABLED_LABEL}=true`;
+  const enabled = await kube.list({ resource: RESOURCES.namespaces }, { labelSelector });
+  return { kube, ownNamespace, now: new Date(), enabled };
 }
 
 export interface Finding {
@@ -62,10 +78,9 @@ const checkServer: Check = async ({ kube, ownNamespace }) => {
 const checkLease: Check = async ({ kube, ownNamespace, now }) => {
   const found = await kube.get({ resource: RESOURCES.leases, namespace: ownNamespace, name: 'stepmemo' });
   if (!found.ok && found.status !== 404) return [unchecked('leader', found)];
-  const { holderIdentity, renewTime, leaseDurationSeconds = 0 } = asObject(found.ok ? found.value.spec : {});
-  const endMs = Date.parse(String(renewTime)) + Number(leaseDurationSeconds) * 1000;
-  if (typeof holderIdentity === 'string' && holderIdentity !== '' && endMs > now.getTime())
-    return [ok('leader', `${holderIdentity} ends the pods of hits`)];
+  const holder = found.ok ? holderOf(found.value, now) : undefined;
+  if (holder !== undefined) return [ok('leader', `${holder} ends the pods of hits`)];
+  const { renewTime } = asObject(found.ok ? found.value.spec : {});
   const since = typeof renewTime === 'string' ? `since ${renewTime}` : 'and never did';
   return [
     problem('leader', `no replica ends the pods of hits ${since}`, 'Look at the server; hits wait until one does.'),
@@ -109,7 +124,7 @@ function judgeWebhooks(check: string, webhooks: readonly Webhook[], now: Date): 
       ),
     ];
   const ahead = webhooks.find(({ name }) => name === LOOK_AHEAD_WEBHOOK);
-  const isAhead = ahead === undefined || (ahead.clientConfig?.service?.path ?? '').startsWith('/look-ahead/');
+  const isAhead = ahead === undefined || (ahead.clientConfig?.service?.path ?? '').startsWith(`${LOOK_AHEAD_ROUTE}/`);
   const findings = [ok(check, `${webhooks.length} webhooks, each with a certificate authority that has not expired`)];
   if (isAhead) return findings;
   return [
@@ -127,10 +142,9 @@ function faultOfBundle({ clientConfig }: Webhook, now: Date): string | undefined
 }
 
 /** The API server is asked to create a Workflow, as a dry run: what comes back shows whether it called us. */
-const checkCalls: Check = async ({ kube }) => {
-  const namespaces = await enabledNamespaces(kube);
-  if (!namespaces.ok) return [unchecked('webhook is called', namespaces)];
-  const managed = namespaces.value.find((object) => readNamespace(object).settings.memoize === 'managed');
+const checkCalls: Check = async ({ kube, enabled }) => {
+  if (!enabled.ok) return [unchecked('webhook is called', enabled)];
+  const managed = enabled.value.find((object) => readNamespace(object).settings.memoize === 'managed');
   const namespace = managed?.metadata?.name;
   if (namespace === undefined) return [];
   const made = await kube.create({ resource: RESOURCES.workflows, namespace }, PROBE, true);
@@ -227,12 +241,12 @@ async function mayDo(
   verb: string,
   more: { readonly subresource?: string | undefined; readonly namespace?: string },
 ): Promise<boolean | KubeFailure> {
-  const [, , namespace = '', name = ''] = user.split(':');
+  const [, , namespace = ''] = user.split(':');
   const groups = ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'];
   const spec = { user, groups, resourceAttributes: { group, resource, verb, ...more } };
   const answer = await kube.create({ resource: RESOURCES.subjectAccessReviews }, { metadata: {}, spec });
   if (!answer.ok) return answer;
-  return name !== '' && asObject(answer.value.status).allowed === true;
+  return asObject(answer.value.status).allowed === true;
 }
 
 // ---- Argo
@@ -243,7 +257,8 @@ interface ArgoController {
   readonly pod: JsonObject;
 }
 
-const checkArgo: Check = async ({ kube }) => {
+const checkArgo: Check = async (checkup) => {
+  const { kube } = checkup;
   const deployments = await kube.list({ resource: RESOURCES.deployments });
   if (!deployments.ok) return [unchecked('workflow controller', deployments)];
   const controllers = deployments.value.flatMap(readController);
@@ -252,7 +267,7 @@ const checkArgo: Check = async ({ kube }) => {
   const policy = await kube.get({ resource: RESOURCES.admissionPolicies, name: POD_CREATION_POLICY });
   const accounts = policy.ok ? controllersInPolicy(policy.value) : undefined;
   const findings: Finding[] = [];
-  for (const controller of controllers) findings.push(...(await judgeController(kube, controller, accounts)));
+  for (const controller of controllers) findings.push(...(await judgeController(checkup, controller, accounts)));
   return findings;
 };
 
@@ -266,10 +281,11 @@ function readController({ metadata, spec }: KubeObject): readonly ArgoController
 }
 
 async function judgeController(
-  kube: KubeApi,
-  { namespace, account, pod }: ArgoController,
+  checkup: Checkup,
+  controller: ArgoController,
   accounts: readonly string[] | undefined,
 ): Promise<readonly Finding[]> {
+  const { namespace, account, pod } = controller;
   const isKnown = accounts === undefined || accounts.includes(account);
   const known = isKnown
     ? ok('controller account', `${account} is one that stepmemo acts for`)
@@ -282,8 +298,8 @@ async function judgeController(
     known,
     judgeVersion(pod),
     judgeRequeue(pod),
-    ...(await judgeDefaults(kube, namespace, pod)),
-    ...(await judgeNative(kube, account, namespace)),
+    ...(await judgeDefaults(checkup.kube, namespace, pod)),
+    ...(await judgeNative(checkup, controller)),
   ];
 }
 
@@ -327,8 +343,10 @@ async function judgeDefaults(kube: KubeApi, namespace: string, pod: JsonObject):
 }
 
 /** In native mode the controller writes its own cache. */
-async function judgeNative(kube: KubeApi, account: string, namespace: string): Promise<readonly Finding[]> {
-  const enabled = await enabledNamespaces(kube);
+async function judgeNative(
+  { kube, enabled }: Checkup,
+  { account, namespace }: ArgoController,
+): Promise<readonly Finding[]> {
   const native = enabled.ok
     ? enabled.value.filter((object) => readNamespace(object).settings.memoize === 'native')
     : [];
@@ -350,12 +368,7 @@ async function judgeNative(kube: KubeApi, account: string, namespace: string): P
 
 // ---- namespaces
 
-function enabledNamespaces(kube: KubeApi) {
-  return kube.list({ resource: RESOURCES.namespaces }, { labelSelector: `${ENABLED_LABEL}=true` });
-}
-
-const checkNamespaces: Check = async ({ kube, now }) => {
-  const enabled = await enabledNamespaces(kube);
+const checkNamespaces: Check = async ({ kube, now, enabled }) => {
   if (!enabled.ok) return [unchecked('namespaces', enabled)];
   if (enabled.value.length === 0)
     return [problem('namespaces', 'none has opted in', `kubectl label namespace NAME ${ENABLED_LABEL}=true`)];
@@ -398,7 +411,7 @@ async function checkCaches(
   for (const name of new Set(templates.flatMap((template) => cachesNamedIn(template as JsonObject)))) {
     const found = await kube.get({ resource: RESOURCES.configMaps, namespace, name });
     if (!found.ok || readCacheLabel(found.value, now) !== 'unlabeled') continue;
-    const fix = `kubectl label configmap ${name} -n ${namespace} ${CACHE_LABEL_TEXT.replace(': ', '=')}, or name another cache.`;
+    const fix = `kubectl label configmap ${name} -n ${namespace} ${CACHE_SELECTOR}, or name another cache.`;
     findings.push(problem(`namespace ${namespace}`, `ConfigMap ${name} is named as a cache and lacks the label`, fix));
   }
   return findings;

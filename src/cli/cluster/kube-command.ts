@@ -1,3 +1,4 @@
+import { asObject } from '../../base/json.ts';
 import type { KubeApi, KubeFailure, KubeObject, KubeResult, ListScope, Selectors } from '../../kube/types.ts';
 import type { CommandOutput } from '../output.ts';
 
@@ -30,6 +31,20 @@ export function describeFailure(what: string, failure: KubeFailure): string {
   if (failure.status === 401) return `${what}: the API server does not know you (401); check the kubeconfig.`;
   if (failure.status === 403) return `${what}: ${failure.message}. Run this with an account that may.`;
   return `${what}: ${failure.message} (${failure.status} ${failure.reason}).`;
+}
+
+/** The same of an object that was to be read: that it is not there is said in fewer words. */
+export function describeUnread(what: string, failure: KubeFailure): string {
+  return failure.status === 404 ? `${what} is not there.` : describeFailure(`${what} cannot be read`, failure);
+}
+
+/** Who holds a lease that is being renewed; undefined where nobody does. */
+export function holderOf({ spec }: KubeObject, now: Date): string | undefined {
+  const { holderIdentity, renewTime, leaseDurationSeconds = 0 } = asObject(spec);
+  const endMs = Date.parse(String(renewTime)) + Number(leaseDurationSeconds) * 1000;
+  return typeof holderIdentity === 'string' && holderIdentity !== '' && endMs > now.getTime()
+    ? holderIdentity
+    : undefined;
 }
 
 /** A list; a kind that the API server does not have counts as an empty one. */

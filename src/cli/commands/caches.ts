@@ -6,6 +6,7 @@ import { isOvertaken, type KubeObject, type KubeResult, type ObjectPath, RESOURC
 import { bytesOf, formatAge, type ListedEntry, listEntries } from '../cluster/cache-entries.ts';
 import {
   describeFailure,
+  describeUnread,
   EXIT_OK,
   EXIT_UNDONE,
   EXIT_USAGE,
@@ -193,11 +194,7 @@ type CacheReading =
 async function readCache(kube: KubeCommandDeps['kube'], path: ObjectPath): Promise<CacheReading> {
   const found: KubeResult<KubeObject> = await kube.get(path);
   const where = `ConfigMap ${path.namespace}/${path.name}`;
-  if (!found.ok)
-    return {
-      ok: false,
-      message: found.status === 404 ? `${where} is not there.` : describeFailure(`${where} cannot be read`, found),
-    };
+  if (!found.ok) return { ok: false, message: describeUnread(where, found) };
   if (isCache(found.value)) return found;
   return { ok: false, message: `${where} is no cache: it lacks the label ${CACHE_SELECTOR}.` };
 }

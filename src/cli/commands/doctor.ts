@@ -1,4 +1,4 @@
-import { CHECKS, type Checkup, type Finding } from '../cluster/checks.ts';
+import { beginCheckup, CHECKS, type Finding } from '../cluster/checks.ts';
 import { formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
 
 export interface DoctorOptions {
@@ -18,7 +18,7 @@ export async function runDoctor(
   { ownNamespace, output }: DoctorOptions,
   { kube, out }: KubeCommandDeps,
 ): Promise<number> {
-  const checkup: Checkup = { kube, ownNamespace, now: new Date() };
+  const checkup = await beginCheckup(kube, ownNamespace);
   const findings: Finding[] = [];
   for (const check of CHECKS) findings.push(...(await check(checkup)));
   const has = (state: Finding['state']) => findings.some((finding) => finding.state === state);

@@ -4,10 +4,11 @@ import { ENABLED_LABEL, LOOK_AHEAD_ANNOTATION } from '../../base/names.ts';
 import { plainText } from '../../base/text.ts';
 import { CACHE_SELECTOR } from '../../cache/cache-label.ts';
 import { readNamespace } from '../../informers/read-objects.ts';
-import { type KubeFailure, type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
+import { type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
 import { type ExplainedStep, explainSteps } from '../cluster/explain-steps.ts';
 import {
   describeFailure,
+  describeUnread,
   EXIT_OK,
   EXIT_UNDONE,
   EXIT_USAGE,
@@ -35,7 +36,7 @@ export async function runExplain(options: ExplainOptions, deps: KubeCommandDeps)
   if ('exitCode' in target) return fail(out, 'explain', target.message, target.exitCode);
   const read = await kube.get({ resource: RESOURCES.workflows, namespace, name: target.workflow });
   if (!read.ok)
-    return fail(out, 'explain', describeMissing(`Workflow ${namespace}/${target.workflow}`, read), EXIT_UNDONE);
+    return fail(out, 'explain', describeUnread(`Workflow ${namespace}/${target.workflow}`, read), EXIT_UNDONE);
   const workflow = read.value;
   const labelSelector = `${WORKFLOW_LABEL}=${target.workflow}`;
   const orNone = noting(out.printError);
@@ -49,6 +50,7 @@ export async function runExplain(options: ExplainOptions, deps: KubeCommandDeps)
   const where = await kube.get({ resource: RESOURCES.namespaces, name: namespace });
   const settings = where.ok ? readNamespace(where.value).settings : undefined;
   const { index } = indexCaches(maps, new Set([namespace]));
+  const wanted = target.node === undefined ? undefined : nodeNameOf(workflow, target.node);
   const steps = explainSteps({
     workflow,
     pods,
@@ -56,7 +58,7 @@ export async function runExplain(options: ExplainOptions, deps: KubeCommandDeps)
     mode: settings?.memoize ?? 'managed',
     lookUp: (cache, key) => index.lookUp(namespace, cache, key),
     now: new Date(),
-  }).filter(({ node }) => target.node === undefined || nodeIdOf(workflow, node) === target.node);
+  }).filter(({ node }) => target.node === undefined || node === wanted);
   if (output === 'json') {
     out.print(JSON.stringify({ workflow: target.workflow, namespace, steps }, null, 2));
     return EXIT_OK;
@@ -86,20 +88,16 @@ async function findTarget(
   const [, kind = '', name = ''] = match;
   if (kind.startsWith('w')) return { workflow: name, node: undefined };
   const pod = await kube.get({ resource: RESOURCES.pods, namespace, name });
-  if (!pod.ok) return { message: describeMissing(`Pod ${namespace}/${name}`, pod), exitCode: EXIT_UNDONE };
+  if (!pod.ok) return { message: describeUnread(`Pod ${namespace}/${name}`, pod), exitCode: EXIT_UNDONE };
   const workflow = labelOf(pod.value, WORKFLOW_LABEL);
   const node = annotationOf(pod.value, NODE_ID_ANNOTATION);
   if (workflow === undefined) return { message: `pod ${name} is not a step of a Workflow.`, exitCode: EXIT_UNDONE };
   return { workflow, node };
 }
 
-function describeMissing(what: string, failure: KubeFailure): string {
-  return failure.status === 404 ? `${what} is not there.` : describeFailure(`${what} cannot be read`, failure);
-}
-
-function nodeIdOf(workflow: KubeObject, name: string): string | undefined {
-  const { nodes = {} } = (workflow.status ?? {}) as { nodes?: Record<string, { id: string; name: string }> };
-  return Object.values(nodes).find((node) => node.name === name)?.id;
+function nodeNameOf(workflow: KubeObject, id: string): string | undefined {
+  const { nodes = {} } = (workflow.status ?? {}) as { nodes?: Record<string, { name: string }> };
+  return nodes[id]?.name;
 }
 
 /** What cannot be listed is said, and counts as empty: the rest explains what it can. */

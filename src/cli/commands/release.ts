@@ -7,6 +7,7 @@ import {
   EXIT_USAGE,
   fail,
   formatTable,
+  holderOf,
   type KubeCommandDeps,
   nameObject,
 } from '../cluster/kube-command.ts';
@@ -69,20 +70,7 @@ export async function isServerRunning(kube: KubeApi, namespace: string): Promise
   const status = deployment.ok ? (deployment.value.status as { readyReplicas?: number } | undefined) : undefined;
   if ((status?.readyReplicas ?? 0) > 0) return true;
   const lease = await kube.get({ resource: RESOURCES.leases, namespace, name: 'stepmemo' });
-  return lease.ok && isHeld(lease.value);
-}
-
-function isHeld({ spec }: KubeObject): boolean {
-  const {
-    holderIdentity,
-    renewTime,
-    leaseDurationSeconds = 0,
-  } = (spec ?? {}) as {
-    holderIdentity?: string;
-    renewTime?: string;
-    leaseDurationSeconds?: number;
-  };
-  return Boolean(holderIdentity) && Date.parse(renewTime ?? '') + leaseDurationSeconds * 1000 > Date.now();
+  return lease.ok && holderOf(lease.value, new Date()) !== undefined;
 }
 
 /** Releases all of these pods and says what became of them; false where one could not be released. */
