@@ -34,8 +34,8 @@ export async function judgeWithLookups<T>(
   const known = new Map<string, unknown>();
   for (let round = 0; ; round += 1) {
     const missing = new Map<string, () => Promise<unknown>>();
-    const ask = (path: ObjectPath, read: (timeoutMs: number) => Promise<unknown>): unknown => {
-      const id = JSON.stringify([path.resource.resource, path.namespace, path.name]);
+    const ask: Ask = (what, path, read) => {
+      const id = JSON.stringify([what, path.resource.resource, path.namespace, path.name]);
       if (!known.has(id)) missing.set(id, () => read(Math.max(1, end - performance.now())));
       return known.get(id);
     };
@@ -54,14 +54,14 @@ export async function judgeWithLookups<T>(
   }
 }
 
-function lookupsBy(
-  kube: Pick<KubeApi, 'get'>,
-  ask: (path: ObjectPath, read: (timeoutMs: number) => Promise<unknown>) => unknown,
-): Lookups {
+/** What is known of an object so far; asked for where nothing is. `what` tells questions about one object apart. */
+type Ask = (what: 'object' | 'label', path: ObjectPath, read: (timeoutMs: number) => Promise<unknown>) => unknown;
+
+function lookupsBy(kube: Pick<KubeApi, 'get'>, ask: Ask): Lookups {
   return {
     lookUpTemplate: (kind, namespace, name) => {
       const path = templatePath(kind, namespace, name);
-      const found = ask(path, async (timeoutMs) => {
+      const found = ask('object', path, async (timeoutMs) => {
         const result = await kube.get(path, { timeoutMs });
         return result.ok ? result.value : undefined;
       });
@@ -69,11 +69,11 @@ function lookupsBy(
     },
     lookUpConfigMap: (namespace, name) => {
       const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
-      return ask(path, (timeoutMs) => lookUpWhole(kube, path, timeoutMs)) as FoundConfigMap | undefined;
+      return ask('object', path, (timeoutMs) => lookUpWhole(kube, path, timeoutMs)) as FoundConfigMap | undefined;
     },
     cacheLabel: (namespace, name) => {
       const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name };
-      const found = ask(path, (timeoutMs) => lookUpLabel(kube, path, timeoutMs));
+      const found = ask('label', path, (timeoutMs) => lookUpLabel(kube, path, timeoutMs));
       return (found as CacheLabel | undefined) ?? 'unknown';
     },
   };

@@ -119,7 +119,7 @@ function placesIn(
   options: WebhookBundlesOptions,
 ): { places: Place[]; resourceVersion: string; isInjected: boolean } {
   const { metadata, webhooks } = configurationSchema.parse(object);
-  const isOurs = (service: { namespace: string; name: string; path?: string | null | undefined } | null | undefined) =>
+  const isOurs = (service: { namespace: string; name: string } | null | undefined) =>
     service?.namespace === options.service.namespace && service.name === options.service.name;
   const places = (webhooks ?? []).flatMap(({ name, clientConfig }, index) =>
     isOurs(clientConfig.service)
