@@ -1,9 +1,10 @@
 /** What ends the walk because Argo would do more, or something else, than what was foreseen. */
 import { type ArtifactProvider, keyAlone, readLocation } from '../argo/artifact-location.ts';
+import { parametersOf } from '../argo/scopes.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
 import { asObject, deepEqual, isObject, type JsonObject, ownString } from '../base/json.ts';
 import { LOOK_AHEAD_ANNOTATION, OWN_PREFIX } from '../base/names.ts';
-import { parametersOf, Unforeseen } from './values.ts';
+import { Unforeseen } from './values.ts';
 
 /** Members of a spec that act on all of its steps. */
 const SPEC_OBSTACLES = ['suspend', 'shutdown', 'synchronization', 'retryStrategy'] as const;

@@ -1,6 +1,7 @@
+import { parametersOf } from '../argo/scopes.ts';
 /** What a Workflow takes from elsewhere before it runs: stored templates, the spec of a stored one, defaults of its templates. */
 import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
-import { parametersOf, Unforeseen } from './values.ts';
+import { Unforeseen } from './values.ts';
 
 /** A stored template object by name, of the Workflow's namespace or of the cluster; undefined where it is not known. */
 export type LookUpTemplate = (scope: 'namespaced' | 'cluster', name: string) => JsonObject | undefined;

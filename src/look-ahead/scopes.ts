@@ -1,17 +1,9 @@
 /** What is known where: the values that a workflow, a template and a call can refer to, as Argo's scopes give them. */
+import { inputValue, parametersOf, workflowValues } from '../argo/scopes.ts';
 import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import type { Call, Task } from './calls.ts';
 import type { WorkflowNode } from './node.ts';
-import {
-  fillIn,
-  goJson,
-  parametersOf,
-  parameterValue,
-  type Scope,
-  safeValue,
-  Unforeseen,
-  type Values,
-} from './values.ts';
+import { fillIn, goJson, parameterValue, type Scope, safeValue, Unforeseen, type Values } from './values.ts';
 
 /** What is known of a workflow before it has begun. */
 export interface Workflow {
@@ -24,43 +16,39 @@ export interface Workflow {
 
 /** What `{{workflow.…}}` stands for, as far as it is certain before the workflow has begun. */
 export function readGlobals({ workflowName, isNameKnown, namespace, spec }: Workflow): Values {
-  const values = new Map([['workflow.namespace', namespace]]);
-  if (isNameKnown) values.set('workflow.name', workflowName);
-  if (typeof spec.entrypoint === 'string') values.set('workflow.mainEntrypoint', spec.entrypoint);
-  for (const parameter of parametersOf(spec.arguments)) {
-    const isGiven = parameter.valueFrom === undefined || parameter.valueFrom === null;
-    const value = isGiven ? tryParameter(parameter) : undefined;
-    if (value !== undefined) values.set(`workflow.parameters.${parameter.name}`, value);
-  }
-  return values;
+  const name = isNameKnown ? workflowName : undefined;
+  const written = workflowValues({
+    name,
+    namespace,
+    entrypoint: spec.entrypoint,
+    parameters: parametersOf(spec.arguments),
+  });
+  return new Map([...written].flatMap(([tag, value]) => certainValue(tag, value)));
 }
 
 /** One that cannot be foreseen is left out: only who refers to it is concerned. */
-function tryParameter({ name, value }: JsonObject & { readonly name: string }): string | undefined {
+function certainValue(tag: string, value: unknown): readonly (readonly [string, string])[] {
   try {
-    const text = parameterValue(value, name);
-    return text === undefined ? undefined : safeValue(text, name);
+    const text = parameterValue(value, tag);
+    return text === undefined ? [] : [[tag, safeValue(text, tag)]];
   } catch (error) {
-    if (error instanceof Unforeseen) return undefined;
+    if (error instanceof Unforeseen) return [];
     throw error;
   }
 }
 
-/** The declared inputs with what is passed: the argument, else the default, else the value (common/util.go:ProcessArgs). */
+/** The declared inputs with the values that they get. */
 export function readInputs(template: JsonObject, call: JsonObject, globals: Values): JsonObject {
   const passed = new Map(parametersOf(call.arguments).map((argument) => [argument.name, argument]));
   const parameters = parametersOf(template.inputs).map((declared) => {
-    const argument = passed.get(declared.name);
-    const isFrom = (argument?.valueFrom ?? declared.valueFrom ?? undefined) !== undefined;
-    if (isFrom) throw new Unforeseen(`the input ${declared.name} comes from elsewhere`);
-    const value =
-      parameterValue(argument?.value, declared.name) ??
-      parameterValue(declared.default, declared.name) ??
-      parameterValue(declared.value, declared.name);
-    if (value === undefined) throw new Unforeseen(`the input ${declared.name} has no value`);
+    const what = `the input ${declared.name}`;
+    const value = parameterValue(inputValue(declared, passed.get(declared.name)), what);
+    if (value === undefined) throw new Unforeseen(`${what} has no value, or one from elsewhere`);
     const filled = fillIn(value, globals);
-    if (filled.includes('{{')) throw new Unforeseen(`the value of the input ${declared.name} is not known`);
-    return { ...declared, value: safeValue(filled, `the input ${declared.name}`) };
+    if (filled.includes('{{')) throw new Unforeseen(`the value of ${what} is not known`);
+    // A value that is passed takes the place of where it would have come from.
+    const { valueFrom: _, ...rest } = declared;
+    return { ...rest, value: safeValue(filled, what) };
   });
   return { ...asObject(template.inputs), ...(parameters.length > 0 && { parameters }) };
 }

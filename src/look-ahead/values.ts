@@ -3,7 +3,7 @@
  * (util/template); the same comes out of substituting in each of its texts as long as the values are plain enough.
  */
 import { readTags } from '../argo/tags.ts';
-import { isObject, type JsonObject } from '../base/json.ts';
+import { isObject } from '../base/json.ts';
 
 /** By the name of the tag, without braces. */
 export type Values = ReadonlyMap<string, string>;
@@ -67,13 +67,6 @@ export function parameterValue(value: unknown, what: string): string | undefined
   // Numbers keep the text that they were written with in some places, and lose it in others.
   if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value);
   throw new Unforeseen(`${what} is a number or an object that Argo may write otherwise`);
-}
-
-/** The `parameters` of an `arguments`, an `inputs` or an `outputs`, by name. */
-export function parametersOf(holder: unknown): readonly (JsonObject & { readonly name: string })[] {
-  const list = isObject(holder) ? holder.parameters : undefined;
-  if (!Array.isArray(list)) return [];
-  return list.filter((item): item is JsonObject & { name: string } => isObject(item) && typeof item.name === 'string');
 }
 
 /** JSON as Go writes it: `<`, `>` and `&` as escapes, members sorted. */

@@ -1,3 +1,4 @@
+import { parametersOf } from '../argo/scopes.ts';
 /**
  * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
  * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
@@ -23,7 +24,7 @@ import {
   scopeOf,
   type Workflow,
 } from './scopes.ts';
-import { fillIn, parametersOf, type Scope, Unforeseen, type Values } from './values.ts';
+import { fillIn, type Scope, Unforeseen, type Values } from './values.ts';
 
 export interface WalkInput extends Workflow, LeafContext {
   /** Stored template objects; none is known where it is left out. */

@@ -1,3 +1,4 @@
+import { parametersOf, workflowValues } from '../argo/scopes.ts';
 import { type Place, type WalkedTemplate, type WorkflowWalk, walkWorkflow } from '../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../base/json.ts';
 import { plainText, quote } from '../base/text.ts';
@@ -7,7 +8,7 @@ import { type Collector, createCollector } from './collector.ts';
 import type { PolicyContext } from './context.ts';
 import type { Finding } from './finding.ts';
 import { type Reference, readReferences, referencesOfStep } from './references.ts';
-import { type Call, callId, parametersOf, readArguments, type WorkflowScope } from './scope.ts';
+import { type Call, callId, readArguments, type WorkflowScope } from './scope.ts';
 import { type Holder, readSubject, type Subject, subjectName } from './subject.ts';
 import { judgeTemplate } from './template-rules.ts';
 
@@ -88,10 +89,15 @@ class Judge {
     const start = base === undefined ? undefined : subjects.find(({ own }) => own.via !== undefined)?.own.via;
     return {
       kind: plainText(kind),
-      metadata: isObject(metadata) ? metadata : {},
-      namespace: this.#context.namespace,
       specs,
       arguments: given,
+      globals: workflowValues({
+        // What is stored, or starts workflows, has another name than these will have.
+        name: kind === 'Workflow' && isObject(metadata) ? metadata.name : undefined,
+        namespace: this.#context.namespace,
+        entrypoint: specs.map((spec) => spec.entrypoint).find((name) => typeof name === 'string'),
+        parameters: given.values(),
+      }),
       isWhole: base !== undefined || !isObject(walk.spec.workflowTemplateRef),
       callers: readCallers(subjects, specs, [...given.values()], base === undefined ? undefined : start),
       followed: new Map(),

@@ -1,3 +1,4 @@
+import { givenValue, inputValue, type Parameter, parametersOf } from '../argo/scopes.ts';
 import { isHelmTag, readTags, type Tag } from '../argo/tags.ts';
 import { isObject, type JsonObject } from '../base/json.ts';
 import { findDeclared, type Subject, shownName } from './subject.ts';
@@ -5,11 +6,11 @@ import { findDeclared, type Subject, shownName } from './subject.ts';
 /** What the workflow around the templates says: one WorkflowSpec, or a Workflow's over the one of its workflowTemplateRef. */
 export interface WorkflowScope {
   readonly kind: string;
-  readonly metadata: JsonObject;
-  readonly namespace: string | undefined;
   /** The nearest first. */
   readonly specs: readonly JsonObject[];
-  readonly arguments: ReadonlyMap<string, JsonObject>;
+  readonly arguments: ReadonlyMap<string, Parameter>;
+  /** What `{{workflow.…}}` stands for, as written, as far as it is known at submission; see workflowValues. */
+  readonly globals: ReadonlyMap<string, unknown>;
   /** False where a workflowTemplateRef could not be followed. */
   readonly isWhole: boolean;
   /** Who calls a template, by `callId`. */
@@ -41,18 +42,12 @@ export function specMember(scope: WorkflowScope, member: string): unknown {
 }
 
 /** Parameters of `spec.arguments` by name, the nearest spec's first. */
-export function readArguments(specs: readonly JsonObject[]): ReadonlyMap<string, JsonObject> {
-  const found = new Map<string, JsonObject>();
+export function readArguments(specs: readonly JsonObject[]): ReadonlyMap<string, Parameter> {
+  const found = new Map<string, Parameter>();
   for (const parameter of specs.flatMap((spec) => parametersOf(spec.arguments))) {
-    if (typeof parameter.name === 'string' && !found.has(parameter.name)) found.set(parameter.name, parameter);
+    if (!found.has(parameter.name)) found.set(parameter.name, parameter);
   }
   return found;
-}
-
-/** The parameters of an `arguments` or `inputs`. */
-export function parametersOf(holder: unknown): readonly JsonObject[] {
-  const list = isObject(holder) ? holder.parameters : undefined;
-  return Array.isArray(list) ? list.filter(isObject) : [];
 }
 
 // Values of values of values: without limits a small object could ask for endless ones.
@@ -72,8 +67,9 @@ export interface PossibleValue {
 
 /**
  * The values that a text can have at run time, as far as arguments and defaults say; none where a tag in it cannot be
- * followed. A text without tags is its own only value. Argo fills a template in twice, first the workflow's values and
- * then the inputs too (common/util.go:SubstituteParams), so a tag that the first pass brings in is followed once more.
+ * followed. A text without tags is its own only value. Argo fills a template in twice, first with the workflow's values,
+ * then with the inputs too (common/util.go:SubstituteParams), and the pod that comes of it once more
+ * (workflowpod.go:substitutePodParams): a tag that one pass brings in is filled in by the next, and no further.
  */
 export function possibleValues(
   text: string,
@@ -81,23 +77,67 @@ export function possibleValues(
   scope: WorkflowScope,
   depth = 0,
 ): readonly PossibleValue[] {
-  const { literals, tags, isUnclosed } = readTags(text);
-  if (tags.length === 0) return isUnclosed ? [] : [{ text, isDefault: false }];
-  if (depth > DEPTH_LIMIT || tags.length > CANDIDATE_LIMIT) return [];
-  let values: readonly PossibleValue[] = [{ text: literals[0] ?? '', isDefault: false }];
+  if (depth > DEPTH_LIMIT) return [];
+  const inputs = inputsOf(subject, scope, depth);
+  return withoutTags(fillIn([given(text)], [globalsOf(scope), inputs, inputs]));
+}
+
+/** What a pass knows: the possible values of a tag, none where it does not know it. */
+type Known = (tag: string) => readonly PossibleValue[];
+
+function globalsOf(scope: WorkflowScope): Known {
+  return (tag) => {
+    const isDefault = !isRun(scope) && tag !== 'workflow.namespace';
+    return scalar(scope.globals.get(tag)).map((text) => ({ text, isDefault }));
+  };
+}
+
+const INPUT = 'inputs.parameters.';
+
+/** The workflow's values, and the inputs of a template. */
+function inputsOf(subject: Subject, scope: WorkflowScope, depth: number): Known {
+  const globals = globalsOf(scope);
+  return (tag) => (tag.startsWith(INPUT) ? inputValues(tag.slice(INPUT.length), subject, scope, depth) : globals(tag));
+}
+
+/** One pass after the other over each of the values. */
+function fillIn(values: readonly PossibleValue[], passes: readonly Known[]): readonly PossibleValue[] {
+  return passes.reduce((filled, known) => distinct(filled.flatMap((value) => fillOnce(value, known))), values);
+}
+
+function fillOnce({ text, isDefault }: PossibleValue, known: Known): readonly PossibleValue[] {
+  const { literals, tags } = readTags(text);
+  if (tags.length === 0) return [{ text, isDefault }];
+  if (tags.length > CANDIDATE_LIMIT) return [];
+  let values: readonly PossibleValue[] = [{ text: literals[0] ?? '', isDefault }];
   for (const [index, tag] of tags.entries()) {
-    const replacements = tagValues(tag, subject, scope, depth);
+    const replacements = fillTag(tag, known);
     const literal = literals[index + 1] ?? '';
     values = values
       .flatMap((value) => replacements.map((replacement) => join(value, replacement, literal)))
       .filter((value) => value.text.length <= LENGTH_LIMIT)
       .slice(0, CANDIDATE_LIMIT);
   }
-  return distinct(values);
+  return values;
+}
+
+/** Of `{{a.{{b}}}}` a pass fills in `b`, the next one what that makes of it (template/simple_template.go:simpleReplaceStrict). */
+function fillTag({ name, isExpression }: Tag, known: Known): readonly PossibleValue[] {
+  const unknown = [given(`{{${name}}}`)];
+  if (isExpression) return unknown;
+  const inner = name.lastIndexOf('{{');
+  const values = known(inner > 0 ? name.slice(inner + 2) : name);
+  if (values.length === 0) return unknown;
+  return inner > 0 ? values.map((value) => ({ ...value, text: `{{${name.slice(0, inner)}${value.text}` })) : values;
 }
 
 function join(value: PossibleValue, next: PossibleValue, literal: string): PossibleValue {
   return { text: value.text + next.text + literal, isDefault: value.isDefault || next.isDefault };
+}
+
+/** Those that are filled in to the end; where one is not, nothing is said of the text. */
+function withoutTags(values: readonly PossibleValue[]): readonly PossibleValue[] {
+  return values.filter(({ text }) => !text.includes('{{'));
 }
 
 /** A value that somebody gives outweighs the same value as a default. */
@@ -105,36 +145,6 @@ function distinct(values: readonly PossibleValue[]): readonly PossibleValue[] {
   const found = new Map<string, PossibleValue>();
   for (const value of values) if (found.get(value.text)?.isDefault !== false) found.set(value.text, value);
   return [...found.values()].slice(0, CANDIDATE_LIMIT);
-}
-
-function tagValues(
-  { name, isExpression }: Tag,
-  subject: Subject,
-  scope: WorkflowScope,
-  depth: number,
-): readonly PossibleValue[] {
-  if (isExpression || name.includes('{{')) return [];
-  if (name === 'workflow.namespace') return scope.namespace === undefined ? [] : [given(scope.namespace)];
-  if (name === 'workflow.name') return scope.kind === 'Workflow' ? scalar(scope.metadata.name).map(given) : [];
-  if (name.startsWith('workflow.parameters.')) {
-    const parameter = scope.arguments.get(name.slice('workflow.parameters.'.length));
-    return parameter === undefined ? [] : filledIn(ownValue(parameter, scope), subject, scope, depth);
-  }
-  if (!name.startsWith('inputs.parameters.')) return [];
-  return inputValues(name.slice('inputs.parameters.'.length), subject, scope, depth);
-}
-
-/** Arguments may hold tags themselves. */
-function filledIn(
-  values: readonly PossibleValue[],
-  subject: Subject,
-  scope: WorkflowScope,
-  depth: number,
-): readonly PossibleValue[] {
-  return values.flatMap(({ text, isDefault }) => {
-    const inner = possibleValues(text, subject, scope, depth + 1);
-    return isDefault ? inner.map((value) => ({ ...value, isDefault })) : inner;
-  });
 }
 
 function given(text: string): PossibleValue {
@@ -147,14 +157,8 @@ function scalar(value: unknown): readonly string[] {
 }
 
 /** Whether the object is run as it stands, and not by another that may give values of its own. */
-function isRun({ kind }: WorkflowScope): boolean {
+function isRun({ kind }: Pick<WorkflowScope, 'kind'>): boolean {
   return kind === 'Workflow' || kind === 'CronWorkflow';
-}
-
-/** What a declaration says itself: of a stored template's arguments and inputs that is a default. */
-function ownValue(parameter: JsonObject, scope: WorkflowScope): readonly PossibleValue[] {
-  if (parameter.valueFrom !== undefined && parameter.valueFrom !== null) return [];
-  return scalar(parameter.value ?? parameter.default).map((text) => ({ text, isDefault: !isRun(scope) }));
 }
 
 /** What callers pass for an input parameter; its own value or default where one passes nothing. */
@@ -166,7 +170,8 @@ function inputValues(name: string, subject: Subject, scope: WorkflowScope, depth
   if (known !== undefined || scope.followed.size >= FOLLOW_LIMIT) return known ?? [];
   // Templates may call each other in a circle: what is being followed adds nothing to itself.
   scope.followed.set(id, []);
-  const values = distinct(passedValues(name, input, subject, scope, depth));
+  // The callee's own first pass goes over its inputs too, before their values are taken (SubstituteParams).
+  const values = fillIn(passedValues(name, input, subject, scope, depth), [globalsOf(scope)]);
   scope.followed.set(id, values);
   return values;
 }
@@ -179,22 +184,34 @@ function passedValues(
   depth: number,
 ): readonly PossibleValue[] {
   const calls = scope.callers.get(callIdOf(subject)) ?? [];
+  const own = (argument?: JsonObject) => {
+    // Of a stored template this is a default, for whoever runs it may give another.
+    return scalar(inputValue(input, argument)).map((text) => ({ text, isDefault: !isRun(scope) }));
+  };
   // A template that nobody calls does not run; of a stored one others may call each.
-  if (calls.length === 0)
-    return isRun(scope) && specMember(scope, 'entrypoint') !== undefined
-      ? []
-      : filledIn(ownValue(input, scope), subject, scope, depth);
+  if (calls.length === 0) return isRun(scope) && specMember(scope, 'entrypoint') !== undefined ? [] : own();
   return calls.slice(0, CALLER_LIMIT).flatMap((call) => {
     const argument = call.arguments.find((parameter) => parameter.name === name);
-    if (argument === undefined) return filledIn(ownValue(input, scope), subject, scope, depth);
-    const values = call.isStart ? ownValue(argument, scope) : scalarOf(argument).map(given);
-    return filledIn(values, call.caller ?? subject, scope, depth);
+    if (argument === undefined) return own();
+    if (call.caller === undefined) return fillIn(call.isStart ? own(argument) : givenBy(argument), [globalsOf(scope)]);
+    return passedBy(call.caller, argument, scope, depth + 1);
   });
 }
 
-function scalarOf(argument: JsonObject): readonly string[] {
-  if (argument.valueFrom !== undefined && argument.valueFrom !== null) return [];
-  return scalar(argument.value ?? argument.default);
+/** As the caller's template is filled in, and then the step that calls (steps.go:resolveReferences). */
+function passedBy(
+  caller: Subject,
+  argument: JsonObject,
+  scope: WorkflowScope,
+  depth: number,
+): readonly PossibleValue[] {
+  if (depth > DEPTH_LIMIT) return [];
+  const globals = globalsOf(scope);
+  return fillIn(givenBy(argument), [globals, inputsOf(caller, scope, depth), globals]);
+}
+
+function givenBy(argument: JsonObject): readonly PossibleValue[] {
+  return scalar(givenValue(argument)).map(given);
 }
 
 const WORKFLOW_MEMBERS = new Set([

@@ -181,7 +181,11 @@ function composite(random: Random, templates: JsonObject[], depth: number): stri
       : { parameters: [{ name: 'o', valueFrom: { parameter: `{{${prefix}.${last.name}.outputs.parameters.o}}` } }] };
   templates[at] = {
     name,
-    inputs: { parameters: [{ name: 'x', ...(random.chance(0.2) && { default: 'd' }) }] },
+    inputs: {
+      parameters: [
+        { name: 'x', ...(random.chance(0.2) && { default: 'd' }), ...(random.chance(0.1) && { value: 'own' }) },
+      ],
+    },
     ...body,
     ...(outputs !== undefined && { outputs }),
   };

@@ -341,10 +341,57 @@ ${call}
           `  arguments: {parameters: [{name: k, value: "{{workflow.parameters.count}}${value.slice(-1)}"}, {name: count, value: "${value.slice(0, -1)}"}]}\n`,
         ),
     ],
+    [
+      'a tag within a tag',
+      (value) =>
+        called(
+          `      steps: [[{name: s, template: work, ${passes('{{workflow.parameters.{{workflow.parameters.which}}}}')}}]]`,
+          `  arguments: {parameters: [{name: which, value: k}, {name: k, value: "${value}"}]}\n`,
+        ),
+    ],
+    [
+      'a tag within a tag of a template that calls on',
+      (value) =>
+        called(
+          `      steps: [[{name: s, template: inner, arguments: {parameters: [{name: k, value: "${value}"}]}}]]
+    - name: inner
+      inputs: {parameters: [{name: k}]}
+      steps: [[{name: s, template: work, ${passes('{{inputs.parameters.{{workflow.parameters.which}}}}')}}]]`,
+          '  arguments: {parameters: [{name: which, value: k}]}\n',
+        ),
+    ],
   ];
   it.each(ways)('what %s passes', async (_, text) => {
     expect(await denials(text('1h'))).toEqual([]);
-    expect(await denials(text('1d'))).toEqual(['deny spec.templates[1].memoize.maxAge max-age-invalid']);
+    const at =
+      text('')
+        .split('- name: ')
+        .findIndex((part) => part.startsWith('work')) - 1;
+    expect(await denials(text('1d'))).toEqual([`deny spec.templates[${at}].memoize.maxAge max-age-invalid`]);
+  });
+
+  it('no tag that Argo fills in once too seldom to reach its end', async () => {
+    const tag = '{{workflow.parameters.a}}';
+    const chain = ['a', 'b', 'c', 'd', 'e', 'f'].map(
+      (name, at, all) => `{name: ${name}, value: "${at === 5 ? '1d' : `{{workflow.parameters.${all[at + 1]}}}`}"}`,
+    );
+    const text = called(
+      `      steps: [[{name: s, template: work, ${passes(tag)}}]]`,
+      `  arguments: {parameters: [${chain.join(', ')}]}\n`,
+    );
+    // Caller's template twice, the step, the callee's first pass: `{{workflow.parameters.e}}` is what is looked up.
+    expect(await denials(text)).toEqual([]);
+  });
+
+  it.each([
+    ['its own value before its default', '{name: keep, value: 1h, default: 1d}', []],
+    ['its default', '{name: keep, default: 1d}', ['deny']],
+  ])('of an input that nobody passes, %s', async (_, input, expected) => {
+    const text = called('      steps: [[{name: s, template: work}]]').replace(
+      '{name: keep, default: "<set me>"}',
+      input,
+    );
+    expect((await denials(text)).map((line) => line.split(' ')[0])).toEqual(expected);
   });
 
   it('what a step passes to a template of another object', async () => {

@@ -106,6 +106,25 @@ describe('what is foreseen', () => {
     ]);
   });
 
+  it.each([
+    ['its own value before its default', { value: 'own', default: 'other' }, {}, 'own'],
+    ['its default', { default: 'other' }, {}, 'other'],
+    ['what is passed', { value: 'own', default: 'other' }, call('a', 'passed'), 'passed'],
+    ['what is passed, wherever it would come from else', { valueFrom: {} }, call('a', 'passed'), 'passed'],
+  ])('is a step with an input that has %s', (_, input, passing, key) => {
+    const work = { ...WORK, inputs: { parameters: [{ name: 'x', ...input }] } };
+    const main = { name: 'main', steps: [[{ name: 'a', template: 'work', ...passing }]] };
+    const walked = walk({}, { [key]: 'o' }, { templates: [main, work] });
+    expect(found(walked)).toEqual([['wf[0].a', 'hit', key]]);
+  });
+
+  it('is nothing of a step that is passed an argument without a value', () => {
+    const work = { ...WORK, inputs: { parameters: [{ name: 'x', value: 'own' }] } };
+    const a = { name: 'a', template: 'work', arguments: { parameters: [{ name: 'x' }] } };
+    const walked = walk({}, { own: 'o' }, { templates: [{ name: 'main', steps: [[a]] }, work] });
+    expect(walked.nodes.filter(({ type }) => type === 'Pod')).toEqual([]);
+  });
+
   it('is nothing of a template that is given up as a whole', () => {
     const outputs = { result: 'no number', parameters: [{ name: 'o', value: 'x' }], exitCode: '0' };
     const entry = { nodeID: 'n', outputs, creationTimestamp: CREATED, lastHitTimestamp: CREATED };
