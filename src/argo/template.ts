@@ -27,6 +27,7 @@ export const templateSchema = z.looseObject({
     .nullish(),
   memoize: memoizeSchema.nullish(),
   daemon: z.boolean().nullish(),
+  timeout: z.string().nullish(),
   container: z.looseObject({}).nullish(),
   script: z.looseObject({}).nullish(),
   containerSet: z.looseObject({ containers: z.array(z.looseObject({ name: z.string() })) }).nullish(),

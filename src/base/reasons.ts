@@ -175,6 +175,15 @@ export const REASONS = {
     fix: 'Let artifacts be stored where the template or the artifact repository says.',
   },
   'step-failed': { meaning: 'The step did not succeed, so there is no entry.', fix: '' },
+  'workflow-gone': {
+    meaning:
+      'The Workflow was deleted before it could be read whether the step had run to its end, so there is no entry.',
+    fix: 'Let Workflows live a minute after their end (ttlStrategy, or whatever deletes them).',
+  },
+  'step-unjudged': {
+    meaning: 'Argo has not said within a minute whether the step succeeded, so there is no entry.',
+    fix: "Look whether the workflow controller runs and gets on with the step's Workflow.",
+  },
   'entry-too-large': {
     meaning: 'The outputs are too large for an entry.',
     fix: 'Make output parameters smaller, or store them as artifacts.',

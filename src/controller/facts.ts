@@ -19,7 +19,13 @@ export type WorkflowFacts =
       readonly is: 'there';
       /** `argo stop` or `argo terminate`: what a step reports now may be half of it. */
       readonly isShuttingDown: boolean;
-      /** The node's phase; undefined where nodes are compressed, offloaded, or the node is not there yet. */
+      /** Its own phase; undefined before the controller has looked at it. */
+      readonly phase: string | undefined;
+      /** When its `activeDeadlineSeconds` are over, Unix milliseconds; undefined without one. */
+      readonly deadlineMs: number | undefined;
+      /** Its nodes lie in Argo's own database (offloadNodeStatusVersion), which stepmemo does not read. */
+      readonly areNodesOffloaded: boolean;
+      /** The node's phase; undefined where nodes are offloaded, or the node is not there yet. */
       readonly nodePhase: string | undefined;
       readonly hasNodeOutputs: boolean;
     };

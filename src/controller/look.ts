@@ -36,8 +36,7 @@ export async function takeLook(
     case 'result':
       return lookAtResult(context, record, looked, nowMs);
     case 'workflow':
-      looked.workflow = await lookAtWorkflow(context, record);
-      return undefined;
+      return lookAtWorkflow(context, record, looked);
     case 'pod':
       return lookAtPod(context, record, looked);
     case 'plan': {
@@ -74,9 +73,18 @@ function readAnswer(object: KubeObject | undefined, status: number): TaskResult 
   return readTaskResult(object) ?? 'unreadable';
 }
 
-async function lookAtWorkflow({ kube }: LiveContext, { pod }: PodRecord): Promise<NonNullable<PodFacts['workflow']>> {
+async function lookAtWorkflow(
+  { kube }: LiveContext,
+  { pod }: PodRecord,
+  looked: Looked,
+): Promise<KubeFailure | undefined> {
   const identified = identifyStep(pod.object);
-  return identified.ok ? readWorkflow(kube, identified.step) : { is: 'unreadable' };
+  const answer = identified.ok
+    ? await readWorkflow(kube, identified.step)
+    : { ok: true as const, value: { is: 'unreadable' as const } };
+  // Without an answer nothing is known, which is no answer of its own.
+  looked.workflow = answer.ok ? answer.value : { is: 'unreadable' };
+  return answer.ok ? undefined : answer;
 }
 
 async function lookAtPod({ kube }: LiveContext, record: PodRecord, looked: Looked): Promise<KubeFailure | undefined> {

@@ -6,6 +6,7 @@ import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } fro
 import { assembleEntry } from '../capture/assemble-entry.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
 import type { CapturePlan, PlanSettings, PodFacts } from './facts.ts';
+import { judgeEnd } from './judge-end.ts';
 import { type ContainerState, hasCaptureContainer, hasSucceeded, isTerminal, readOwnEnd } from './step-pod.ts';
 
 /** How the kubelet says that a container will not start, now or ever. */
@@ -26,6 +27,7 @@ const NOT_SYNCED_RETRY_MS = 250;
 const RESULT_POLL_MS = 500;
 /** Several ticks of a workflow controller as shipped (DEFAULT_REQUEUE_TIME, 10 s). */
 const JUDGEMENT_MS = 60_000;
+const JUDGEMENT_POLL_MS = 1_000;
 
 /**
  * The way of a pod that runs or ran: nothing until it ends, but for an end that our container alone holds up; then, of one
@@ -135,8 +137,9 @@ function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Ac
   if (stored.podUid === pod.uid) return settle('its entry is there');
   if (stored.createdAtMs !== undefined && stored.createdAtMs > endedAtMs) return settle('a newer entry is there');
   if (workflow === undefined) return look('workflow');
-  const bad = planDamage(facts);
-  if (bad) return bad;
+  const judged = judgeEnd(facts, plan.template, workflow);
+  if (judged.is === 'unknown') return planUnjudged(facts, judged.why);
+  if (judged.is === 'worthless') return settle(judged.message, judged);
   const assembled = assembleEntry({
     pod: pod.object,
     step: plan.step,
@@ -151,23 +154,9 @@ function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Ac
   return { do: 'write-entry', step, memoization, entry: assembled.entry };
 }
 
-/** What the pod's phase does not tell: a step that was stopped may end with 0, and report half of its work. */
-function findDamage({ workflow }: PodFacts): string | undefined {
-  if (workflow?.is !== 'there') return undefined;
-  if (workflow.isShuttingDown) return 'the workflow was stopped while the step ran';
-  if (workflow.nodePhase === 'Failed' || workflow.nodePhase === 'Error') return 'Argo takes the step as failed';
-  return undefined;
-}
-
-function planDamage(facts: PodFacts): Action | undefined {
-  const damage = findDamage(facts);
-  if (damage) return settle(damage, { reason: 'step-failed', message: damage });
-  // Of a pod that failed by its sidecars alone Argo says what it is worth: only its word makes an entry of it.
-  const { pod, workflow } = facts;
-  if (pod.phase !== 'Failed' || readOwnEnd(pod).isEveryExitZero) return undefined;
-  if (workflow?.is === 'there' && workflow.nodePhase === 'Succeeded') return undefined;
-  if (msSinceEnd(facts) < JUDGEMENT_MS) return wait(RESULT_POLL_MS, 'Argo has not judged the node yet');
-  return settle('Argo never took the failed pod as a success');
+function planUnjudged(facts: PodFacts, why: string): Action {
+  if (msSinceEnd(facts) < JUDGEMENT_MS) return wait(JUDGEMENT_POLL_MS, why);
+  return settle(why, { reason: 'step-unjudged', message: why });
 }
 
 interface Reported {

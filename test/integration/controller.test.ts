@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../src/base/log.ts';
 import {
@@ -119,17 +120,7 @@ async function makeStep(parts: StepParts = {}): Promise<MadeStep> {
   const where = parts.namespace ?? namespace;
   const workflow =
     parts.workflow ??
-    must(
-      await admin.create(
-        { resource: RESOURCES.workflows, namespace: where },
-        {
-          apiVersion: 'argoproj.io/v1alpha1',
-          kind: 'Workflow',
-          metadata: { name: `wf-${counter++}` },
-          spec: { entrypoint: 'work', templates: [{ name: 'work', container: { image: 'none' } }] },
-        },
-      ),
-    );
+    must(await admin.create({ resource: RESOURCES.workflows, namespace: where }, workflowOf(`wf-${counter++}`)));
   const pod = must(await argo.create({ resource: RESOURCES.pods, namespace: where }, podOf(workflow, parts)));
   const name = pod.metadata?.name ?? '';
   return {
@@ -139,6 +130,22 @@ async function makeStep(parts: StepParts = {}): Promise<MadeStep> {
     uid: pod.metadata?.uid ?? '',
     nodeId: name,
     resultPath: { resource: RESOURCES.workflowTaskResults, namespace: where, name },
+  };
+}
+
+/** As the workflow controller keeps it while the step runs. */
+function workflowOf(name: string): KubeObject {
+  const startedAt = new Date().toISOString();
+  return {
+    apiVersion: 'argoproj.io/v1alpha1',
+    kind: 'Workflow',
+    metadata: { name },
+    spec: { entrypoint: 'work', templates: [{ name: 'work', container: { image: 'none' } }] },
+    status: {
+      phase: 'Running',
+      startedAt,
+      nodes: { [name]: { id: name, name, type: 'Pod', phase: 'Pending', startedAt } },
+    },
   };
 }
 
@@ -808,6 +815,69 @@ describe('outputs that a sidecar posts', () => {
     await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
     await untilTold(step, 'step-failed');
     expect(await entryOf('stopped')).toBeUndefined();
+  });
+
+  test.each<{ what: string; change: object; reason: Reason }>([
+    {
+      what: 'whose workflow had reached its deadline',
+      change: { spec: { activeDeadlineSeconds: 1 }, status: { startedAt: '2026-01-01T00:00:00Z' } },
+      reason: 'step-failed',
+    },
+    { what: 'whose workflow was given up', change: { status: { phase: 'Failed' } }, reason: 'step-failed' },
+    {
+      what: 'that Argo takes as failed in packed nodes',
+      change: { status: { nodes: null, compressedNodes: 'PACKED' } },
+      reason: 'step-failed',
+    },
+  ])('of a step $what become nothing, though it ended with 0', async ({ change, reason }) => {
+    const controller = await start();
+    const key = `half-${counter}`;
+    const step = await makeMiss({ key });
+    await post(controller, step, 'half');
+    await executorReports(step, 'half');
+    const packed = gzipSync(JSON.stringify({ [step.nodeId]: { phase: 'Failed' } })).toString('base64');
+    const said = JSON.parse(JSON.stringify(change).replace('PACKED', packed)) as object;
+    must(await admin.merge({ resource: RESOURCES.workflows, namespace, name: step.nodeId }, said));
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, reason);
+    expect(await entryOf(key)).toBeUndefined();
+  });
+
+  test('of a step whose Workflow is gone become nothing', async () => {
+    const controller = await start();
+    const step = await makeMiss({ key: 'gone' });
+    await post(controller, step, 'half');
+    await executorReports(step, 'half');
+    must(await admin.remove({ resource: RESOURCES.workflows, namespace, name: step.nodeId }));
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, 'workflow-gone');
+    expect(await entryOf('gone')).toBeUndefined();
+  });
+
+  test('of a step that Argo knows nothing of yet wait for its word', async () => {
+    let looks = 0;
+    const counting: KubeWatchApi = {
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
+      get: (path) => {
+        if (path.resource === RESOURCES.workflows) looks += 1;
+        return kube.get(path);
+      },
+    };
+    const controller = await start({ kube: counting });
+    const step = await makeMiss({ key: 'later' });
+    const path = { resource: RESOURCES.workflows, namespace, name: step.nodeId };
+    must(await admin.merge(path, { status: { nodes: { [step.nodeId]: null } } }));
+    await post(controller, step, 'whole');
+    await executorReports(step, 'whole');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await waitFor(() => looks > 1, { what: 'the Workflow to be looked at twice' });
+    expect(await entryOf('later')).toBeUndefined();
+    must(
+      await admin.merge(path, {
+        status: { nodes: { [step.nodeId]: { id: step.nodeId, name: 'n', type: 'Pod', phase: 'Succeeded' } } },
+      }),
+    );
+    await waitFor(() => entryOf('later'), { what: 'the entry' });
   });
 
   test('that the task result contradicts become nothing', async () => {

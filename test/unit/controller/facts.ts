@@ -4,7 +4,13 @@ import { readTaskResult, type TaskResult } from '../../../src/argo/task-result.t
 import { versionFrom } from '../../../src/argo/versions.ts';
 import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/base/names.ts';
 import type { Entry } from '../../../src/cache/entry.ts';
-import { type CapturePlan, PLAN_TIMING, type PlanSettings, type PodFacts } from '../../../src/controller/facts.ts';
+import {
+  type CapturePlan,
+  PLAN_TIMING,
+  type PlanSettings,
+  type PodFacts,
+  type WorkflowFacts,
+} from '../../../src/controller/facts.ts';
 import { readOwnEnd, readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import type { PodDecision } from '../../../src/step/decision.ts';
@@ -207,3 +213,14 @@ export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFac
     ...overrides,
   };
 }
+
+/** A Workflow that runs, as a look at it finds it. */
+export const RUNNING_WORKFLOW = {
+  is: 'there',
+  isShuttingDown: false,
+  phase: 'Running',
+  deadlineMs: undefined,
+  areNodesOffloaded: false,
+  nodePhase: 'Running',
+  hasNodeOutputs: true,
+} as const satisfies WorkflowFacts;

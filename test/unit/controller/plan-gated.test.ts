@@ -4,10 +4,22 @@ import { HIT_GATE, MISS_GATE } from '../../../src/base/names.ts';
 import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
 import { planPod } from '../../../src/controller/plan-pod.ts';
-import { ENTRY, factsOf, HIT, MISS, NOW_MS, type PodParts, podOf, resultOf, SETTINGS, SKIP } from './facts.ts';
+import {
+  ENTRY,
+  factsOf,
+  HIT,
+  MISS,
+  NOW_MS,
+  type PodParts,
+  podOf,
+  RUNNING_WORKFLOW,
+  resultOf,
+  SETTINGS,
+  SKIP,
+} from './facts.ts';
 
 const DECIDED_HIT = { 'stepmemo.io/decision': 'hit' };
-const THERE = { is: 'there', isShuttingDown: false, nodePhase: 'Pending', hasNodeOutputs: false } as const;
+const THERE = { ...RUNNING_WORKFLOW, nodePhase: 'Pending', hasNodeOutputs: false } as const;
 const OURS = resultOf({ markedFor: 'uid-1' });
 const FAILED_OFTEN = { count: 5, sinceMs: NOW_MS - 15_000, message: 'refused' };
 const HOPELESS = { count: 10, sinceMs: NOW_MS - 30_000, message: 'refused' };

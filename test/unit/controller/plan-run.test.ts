@@ -7,9 +7,20 @@ import { planPod } from '../../../src/controller/plan-pod.ts';
 import { START_FAILURES } from '../../../src/controller/plan-run.ts';
 import type { StepPod } from '../../../src/controller/step-pod.ts';
 import { digestOf } from '../../../src/sidecar/captured.ts';
-import { endedPod, factsOf, NOW_MS, planOf, podOf, resultOf, SETTINGS, type State, WELL_ENDED } from './facts.ts';
+import {
+  endedPod,
+  factsOf,
+  NOW_MS,
+  planOf,
+  podOf,
+  RUNNING_WORKFLOW,
+  resultOf,
+  SETTINGS,
+  type State,
+  WELL_ENDED,
+} from './facts.ts';
 
-const THERE = { is: 'there', isShuttingDown: false, nodePhase: 'Running', hasNodeOutputs: true } as const;
+const THERE = RUNNING_WORKFLOW;
 const NOTHING_STORED = { podUid: undefined, createdAtMs: undefined };
 const CAPTURED = { parameters: [{ name: 'text', value: 'told' }] };
 const HELD = { captured: CAPTURED, digest: digestOf(CAPTURED), sizeBytes: 10 };
@@ -22,6 +33,16 @@ const LOOKED: Partial<PodFacts> = {
   workflow: THERE,
   watchedResult: resultOf(),
 };
+
+/** One whose template says how long it may take. */
+const TIMED = timedPlan();
+
+function timedPlan(): PodFacts['plan'] {
+  const plan = planOf();
+  if (!plan.ok) throw new Error('unreachable');
+  const { template } = plan;
+  return { ...plan, template: { ...template, template: { ...template.template, timeout: '10m' } } };
+}
 
 interface Row {
   readonly when: string;
@@ -140,6 +161,71 @@ describe('the way of a pod that ended', () => {
     {
       when: 'the Workflow is gone',
       facts: { ...LOOKED, held: HELD, workflow: { is: 'gone' } },
+      does: { do: 'settle', tell: { reason: 'workflow-gone', message: expect.any(String) } },
+    },
+    {
+      when: 'the Workflow cannot be read',
+      facts: { ...LOOKED, held: HELD, workflow: { is: 'unreadable' } },
+      does: { do: 'wait' },
+    },
+    {
+      when: "Argo's word on the node is not there",
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, nodePhase: undefined } },
+      does: { do: 'wait' },
+    },
+    {
+      when: "Argo's word on the node does not come within a minute",
+      pod: endedPod({ secondsSinceEnd: 61 }),
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, nodePhase: undefined } },
+      does: { do: 'settle', tell: { reason: 'step-unjudged', message: expect.any(String) } },
+    },
+    {
+      when: "its node lies in Argo's database, and the workflow runs on",
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, nodePhase: undefined, areNodesOffloaded: true } },
+      does: { do: 'write-entry' },
+    },
+    {
+      when: "its node lies in Argo's database, and the workflow was given up",
+      facts: {
+        ...LOOKED,
+        held: HELD,
+        workflow: { ...THERE, phase: 'Failed', nodePhase: undefined, areNodesOffloaded: true },
+      },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
+      when: "the workflow's deadline had passed",
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, deadlineMs: NOW_MS - 5_500 } },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
+      when: "the workflow's deadline had passed, by a clock that may be some seconds off",
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, deadlineMs: NOW_MS - 1_000 } },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
+      when: "the workflow's deadline is to come",
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, deadlineMs: NOW_MS + 3_600_000 } },
+      does: { do: 'write-entry' },
+    },
+    {
+      when: 'the workflow was given up while it ran',
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, phase: 'Error' } },
+      does: { do: 'settle', tell: { reason: 'step-failed', message: expect.any(String) } },
+    },
+    {
+      when: 'the workflow failed by another step',
+      facts: { ...LOOKED, held: HELD, workflow: { ...THERE, phase: 'Failed', nodePhase: 'Succeeded' } },
+      does: { do: 'write-entry' },
+    },
+    {
+      when: 'its template has a time-out, and Argo has not judged it yet',
+      facts: { ...LOOKED, held: HELD, plan: TIMED },
+      does: { do: 'wait' },
+    },
+    {
+      when: 'its template has a time-out, and Argo takes it as succeeded',
+      facts: { ...LOOKED, held: HELD, plan: TIMED, workflow: { ...THERE, nodePhase: 'Succeeded' } },
       does: { do: 'write-entry' },
     },
     {
