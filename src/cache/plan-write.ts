@@ -3,14 +3,7 @@ import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-p
 import type { Reason } from '../base/reasons.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { CACHE_LABEL_TEXT, isCache, readCacheLabel } from './cache-label.ts';
-import {
-  CONFIG_MAP_LIMIT_BYTES,
-  type ConfigMapContent,
-  decodedBytes,
-  readConfigMap,
-  readKey,
-  sizeOf,
-} from './config-map.ts';
+import { CONFIG_MAP_LIMIT_BYTES, type ConfigMapContent, decodedBytes, readConfigMap, sizeOf } from './config-map.ts';
 import { dataKeyFor, metaKeyFor } from './data-key.ts';
 import { type Entry, parseEntry, serializeEntry } from './entry.ts';
 import { type EntryMeta, serializeEntryMeta } from './entry-meta.ts';
@@ -26,14 +19,26 @@ export interface EntryWrite {
   readonly meta: Omit<EntryMeta, 'key'>;
 }
 
-export type WritePlan =
-  | { readonly plan: 'create'; readonly body: KubeObject }
-  | { readonly plan: 'patch'; readonly patch: JsonPatch }
+/** What becomes of one entry. */
+export type EntryPlan =
+  /** It is part of the change. */
+  | { readonly plan: 'write' }
   /** The cache holds this very entry, or a newer one. */
   | { readonly plan: 'keep' }
   /** Argo may just be about to label the ConfigMap (argo.md A3): look again in a moment. */
   | { readonly plan: 'wait'; readonly reason: Reason; readonly message: string }
   | { readonly plan: 'refuse'; readonly reason: Reason; readonly message: string };
+
+export type CacheChange =
+  | { readonly plan: 'create'; readonly body: KubeObject }
+  | { readonly plan: 'patch'; readonly patch: JsonPatch };
+
+/** How several entries come into one cache: by one change, if any is to be written. */
+export interface WritePlan {
+  /** One for each entry, in their order. */
+  readonly entries: readonly EntryPlan[];
+  readonly change: CacheChange | undefined;
+}
 
 /** How far the clocks of two replicas may lie apart. */
 const CLOCK_SKEW_MS = 60_000;
@@ -41,22 +46,80 @@ const CLOCK_SKEW_MS = 60_000;
 const LABEL_PATH = pointer('metadata', 'labels', CACHE_LABEL);
 
 /**
- * How to bring an entry into a cache, given its ConfigMap as read (undefined where there is none): a new ConfigMap
- * with the label from the start, or a patch of this entry's own keys. The patch tests the label, so it can never land
+ * How to bring entries into their cache, given its ConfigMap as read (undefined where there is none): a new ConfigMap
+ * with the label from the start, or a patch of these entries' own keys. The patch tests the label, so it can never land
  * in a ConfigMap that is no cache, and where it has to make `data` or `binaryData` it tests the resourceVersion: two
  * such patches would else undo each other.
  */
-export function planWrite(write: EntryWrite, current: KubeObject | undefined, now: Date): WritePlan {
-  const texts = textsOf(write);
+export function planWrites(writes: readonly EntryWrite[], current: KubeObject | undefined, now: Date): WritePlan {
+  if (current !== undefined && !isCache(current)) {
+    return { entries: writes.map((write) => planUnlabeled(write, current, now)), change: undefined };
+  }
+  // As it will be: each entry is planned on what those before it leave.
+  const content = contentOf(current);
+  const written: Texts[] = [];
+  const entries = writes.map((write) => {
+    const texts = textsOf(write);
+    const plan = planEntry(write, texts, content, now);
+    if (plan.plan !== 'write') return plan;
+    content.data.set(texts.dataKey, texts.text);
+    content.binaryData.set(texts.metaKey, texts.meta);
+    content.bytes += texts.bytes;
+    written.push(texts);
+    return plan;
+  });
+  const [first] = writes;
+  const isChange = first !== undefined && written.length > 0;
+  return { entries, change: isChange ? planChange(first, written, current) : undefined };
+}
+
+/** A ConfigMap's content in the making. */
+interface Content {
+  readonly data: Map<string, string>;
+  readonly binaryData: Map<string, string>;
+  bytes: number;
+}
+
+function contentOf(current: KubeObject | undefined): Content {
+  const { data, binaryData } = current === undefined ? {} : readConfigMap(current);
+  return {
+    data: new Map(Object.entries(data ?? {})),
+    binaryData: new Map(Object.entries(binaryData ?? {})),
+    bytes: sizeOf({ data, binaryData }),
+  };
+}
+
+function planEntry(write: EntryWrite, texts: Texts, content: Content, now: Date): EntryPlan {
   if (texts.bytes > CONFIG_MAP_LIMIT_BYTES) {
     const message = `The entry has ${texts.bytes} bytes; a ConfigMap takes ${CONFIG_MAP_LIMIT_BYTES}.`;
     return { plan: 'refuse', reason: 'entry-too-large', message };
   }
-  if (current === undefined) return { plan: 'create', body: newConfigMap(write, texts) };
-  if (!isCache(current)) return planUnlabeled(write, current, now);
-  const content = readConfigMap(current);
   if (isAsGood(write, texts, content, now)) return { plan: 'keep' };
-  return planSize(write, texts, content) ?? { plan: 'patch', patch: patchOf(texts, content, current) };
+  const freedBytes = freeBytes(texts, content);
+  const afterBytes = content.bytes - freedBytes + texts.bytes;
+  if (afterBytes > CONFIG_MAP_LIMIT_BYTES) {
+    const message =
+      `ConfigMap ${write.namespace}/${write.cache} holds ${content.bytes} of ${CONFIG_MAP_LIMIT_BYTES} bytes ` +
+      `in ${content.data.size} entries; the new one needs ${texts.bytes}.`;
+    return { plan: 'refuse', reason: 'cache-full', message };
+  }
+  content.bytes -= freedBytes;
+  return { plan: 'write' };
+}
+
+/** What the entry of before takes. */
+function freeBytes({ dataKey, metaKey }: Texts, content: Content): number {
+  return sizeOf({ data: pick(content.data, dataKey), binaryData: pick(content.binaryData, metaKey) });
+}
+
+function pick(map: ReadonlyMap<string, string>, key: string): Record<string, string> {
+  const value = map.get(key);
+  return value === undefined ? {} : { [key]: value };
+}
+
+function planChange(write: EntryWrite, written: readonly Texts[], current: KubeObject | undefined): CacheChange {
+  if (current === undefined) return { plan: 'create', body: newConfigMap(write, written) };
+  return { plan: 'patch', patch: patchOf(written, readConfigMap(current), current) };
 }
 
 interface Texts {
@@ -76,17 +139,22 @@ function textsOf(write: EntryWrite): Texts {
   return { dataKey, text, metaKey: metaKeyFor(dataKey), meta, bytes };
 }
 
-function newConfigMap({ namespace, cache }: EntryWrite, { dataKey, text, metaKey, meta }: Texts): KubeObject {
+/** What an entry takes of its cache, in bytes. */
+export function sizeOfEntry(write: EntryWrite): number {
+  return textsOf(write).bytes;
+}
+
+function newConfigMap({ namespace, cache }: EntryWrite, written: readonly Texts[]): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: cache, namespace, labels: { [CACHE_LABEL]: CACHE_LABEL_VALUE } },
-    data: { [dataKey]: text },
-    binaryData: { [metaKey]: meta },
+    data: Object.fromEntries(written.map(({ dataKey, text }) => [dataKey, text])),
+    binaryData: Object.fromEntries(written.map(({ metaKey, meta }) => [metaKey, meta])),
   };
 }
 
-function planUnlabeled({ cache, namespace }: EntryWrite, current: KubeObject, now: Date): WritePlan {
+function planUnlabeled({ cache, namespace }: EntryWrite, current: KubeObject, now: Date): EntryPlan {
   const content = readConfigMap(current);
   const hasData = Object.keys({ ...content.data, ...content.binaryData }).length > 0;
   const message = `ConfigMap ${namespace}/${cache} lacks the label ${CACHE_LABEL_TEXT}; it is not written.`;
@@ -98,10 +166,10 @@ function planUnlabeled({ cache, namespace }: EntryWrite, current: KubeObject, no
  * Whether what is there need not be replaced: it is the same, or it is newer. What could never be a hit, and what says
  * to come from the future, always is replaced: it would stand in the way for ever.
  */
-function isAsGood(write: EntryWrite, texts: Texts, content: ConfigMapContent, now: Date): boolean {
-  const present = readKey(content.data, texts.dataKey);
+function isAsGood(write: EntryWrite, texts: Texts, content: Content, now: Date): boolean {
+  const present = content.data.get(texts.dataKey);
   if (present === undefined) return false;
-  if (present === texts.text && readKey(content.binaryData, texts.metaKey) === texts.meta) return true;
+  if (present === texts.text && content.binaryData.get(texts.metaKey) === texts.meta) return true;
   const lookup = parseEntry(present);
   if (lookup.found !== 'entry' || lookup.entry.nodeID === '') return false;
   const presentMs = Date.parse(lookup.entry.creationTimestamp ?? '');
@@ -109,28 +177,7 @@ function isAsGood(write: EntryWrite, texts: Texts, content: ConfigMapContent, no
   return presentMs > oursMs && presentMs <= now.getTime() + CLOCK_SKEW_MS;
 }
 
-function planSize(write: EntryWrite, texts: Texts, content: ConfigMapContent): WritePlan | undefined {
-  const usedBytes = sizeOf(content);
-  const freedBytes = sizeOf({
-    data: pick(content.data, texts.dataKey),
-    binaryData: pick(content.binaryData, texts.metaKey),
-  });
-  const afterBytes = usedBytes - freedBytes + texts.bytes;
-  if (afterBytes <= CONFIG_MAP_LIMIT_BYTES) return undefined;
-  const entries = Object.keys(content.data ?? {}).length;
-  const message =
-    `ConfigMap ${write.namespace}/${write.cache} holds ${usedBytes} of ${CONFIG_MAP_LIMIT_BYTES} bytes ` +
-    `in ${entries} entries; the new one needs ${texts.bytes}.`;
-  return { plan: 'refuse', reason: 'cache-full', message };
-}
-
-function pick(map: Readonly<Record<string, string>> | undefined, key: string): Record<string, string> {
-  const value = readKey(map, key);
-  return value === undefined ? {} : { [key]: value };
-}
-
-function patchOf(texts: Texts, content: ConfigMapContent, current: KubeObject): JsonPatch {
-  const { dataKey, text, metaKey, meta } = texts;
+function patchOf(written: readonly Texts[], content: ConfigMapContent, current: KubeObject): JsonPatch {
   const isMapMissing = content.data === undefined || content.binaryData === undefined;
   const tests: JsonPatchOperation[] = [{ op: 'test', path: LABEL_PATH, value: CACHE_LABEL_VALUE }];
   if (isMapMissing) {
@@ -139,11 +186,16 @@ function patchOf(texts: Texts, content: ConfigMapContent, current: KubeObject): 
   }
   return [
     ...tests,
-    content.data === undefined
-      ? { op: 'add', path: pointer('data'), value: { [dataKey]: text } }
-      : { op: 'add', path: pointer('data', dataKey), value: text },
-    content.binaryData === undefined
-      ? { op: 'add', path: pointer('binaryData'), value: { [metaKey]: meta } }
-      : { op: 'add', path: pointer('binaryData', metaKey), value: meta },
+    ...additions('data', content.data, new Map(written.map(({ dataKey, text }) => [dataKey, text]))),
+    ...additions('binaryData', content.binaryData, new Map(written.map(({ metaKey, meta }) => [metaKey, meta]))),
   ];
+}
+
+function additions(
+  name: 'data' | 'binaryData',
+  present: object | undefined,
+  added: ReadonlyMap<string, string>,
+): readonly JsonPatchOperation[] {
+  if (present === undefined) return [{ op: 'add', path: pointer(name), value: Object.fromEntries(added) }];
+  return [...added].map(([key, value]) => ({ op: 'add', path: pointer(name, key), value }));
 }

@@ -1,7 +1,7 @@
 import { buildTaskResult, buildTaskResultPatch, readTaskResult, type TaskResult } from '../argo/task-result.ts';
 import { OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
-import { writeEntry } from '../cache/write-entry.ts';
+import type { CacheWriter, WriteOutcome } from '../cache/cache-writer.ts';
 import {
   isOvertaken,
   type KubeApi,
@@ -19,6 +19,8 @@ import { hasCaptureContainer, keepStepPod, type StepPod } from './step-pod.ts';
 
 /** What became of an action. */
 export type Outcome =
+  /** It goes on by itself, and says later what came of it. */
+  | { readonly is: 'begun' }
   /** The way of the pod ends here, for now. */
   | { readonly is: 'done' }
   /** One step of several: plan again. */
@@ -30,6 +32,9 @@ export type Outcome =
 export interface ExecuteContext {
   readonly kube: KubeApi;
   readonly results: ResultTable;
+  readonly writer: CacheWriter;
+  /** What came of an entry that was handed to the writer. */
+  readonly onWritten: (record: PodRecord, outcome: Outcome) => void;
   readonly recordEvent: RecordEvent;
   readonly metrics: ControllerMetrics;
   readonly markSidecarBroken: () => void;
@@ -166,28 +171,33 @@ async function heal(context: ExecuteContext, record: PodRecord, action: Doing<'h
   return ONWARD;
 }
 
-async function storeEntry(context: ExecuteContext, record: PodRecord, action: Doing<'write-entry'>): Promise<Outcome> {
+/** Nobody waits for it: a cache that others contend for would else keep pods of other namespaces waiting. */
+function storeEntry(context: ExecuteContext, record: PodRecord, action: Doing<'write-entry'>): Outcome {
   const { pod } = record;
   const { step, memoization, entry } = action;
   const digest = pod.annotations[OUTPUTS_DIGEST_ANNOTATION];
-  const written = await writeEntry(context.kube, {
-    namespace: step.namespace,
-    cache: memoization.cache,
-    key: memoization.key,
-    entry,
-    meta: {
-      podUid: pod.uid,
-      workflow: step.workflowName,
-      capture: hasCaptureContainer(pod) && digest !== undefined ? 'sidecar' : 'server',
-      ...(digest === undefined ? {} : { digest }),
-    },
-  });
+  const { cache, key } = memoization;
+  const meta = {
+    podUid: pod.uid,
+    workflow: step.workflowName,
+    capture: hasCaptureContainer(pod) && digest !== undefined ? ('sidecar' as const) : ('server' as const),
+    ...(digest === undefined ? {} : { digest }),
+  };
+  record.isBeingWritten = true;
+  void context.writer
+    .write({ namespace: step.namespace, cache, key, entry, meta })
+    .then((written) => context.onWritten(record, endWrite(context, record, cache, written)));
+  return { is: 'begun' };
+}
+
+function endWrite(context: ExecuteContext, record: PodRecord, cache: string, written: WriteOutcome): Outcome {
+  record.isBeingWritten = false;
   if (!written.ok && written.isPassing) {
     return { is: 'failed', failure: { ok: false, status: 0, reason: 'Busy', message: written.message } };
   }
   forget(record);
-  if (!written.ok) tell(context, pod, written.reason, written.message, 'Warning');
-  else if (written.outcome === 'written') tell(context, pod, 'captured', `stored in cache ${memoization.cache}`);
+  if (!written.ok) tell(context, record.pod, written.reason, written.message, 'Warning');
+  else if (written.outcome === 'written') tell(context, record.pod, 'captured', `stored in cache ${cache}`);
   return DONE;
 }
 

@@ -99,6 +99,8 @@ export interface PodFacts {
   /** The task result of the node as the watch knows it, kept a while after Argo deleted it. */
   readonly watchedResult: TaskResult | undefined;
   readonly stored?: StoredFacts | undefined;
+  /** This replica is writing the pod's entry. */
+  readonly isBeingWritten: boolean;
   /** This replica has finished with the pod's outputs. */
   readonly isSettled: boolean;
 }

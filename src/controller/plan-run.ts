@@ -48,6 +48,7 @@ export function planRun(facts: PodFacts, settings: PlanSettings): Action {
   if (!facts.isClusterSynced) return wait(NOT_SYNCED_RETRY_MS, 'caches and policies are not read yet');
   if (!facts.arePoliciesInstalled) return nothing('without the admission policies no stamp can be trusted');
   if (!isTerminal(pod)) return planHealing(facts, settings);
+  if (facts.isBeingWritten) return nothing('its entry is being written');
   return facts.isSettled ? nothing('settled') : planEnded(facts, settings);
 }
 

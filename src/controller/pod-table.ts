@@ -19,6 +19,8 @@ export interface PodRecord {
   held: HeldOutputs | undefined;
   /** Of posts whose digest is being noted. */
   reservedBytes: number;
+  /** Its entry is on the way into the cache. */
+  isBeingWritten: boolean;
   isSettled: boolean;
   /** When this process first saw it, for the time that a completion takes. */
   readonly seenAtMs: number;
@@ -35,6 +37,7 @@ function newRecord(pod: StepPod, nowMs: number): PodRecord {
     attempts: 0,
     held: undefined,
     reservedBytes: 0,
+    isBeingWritten: false,
     isSettled: false,
     seenAtMs: nowMs,
   };

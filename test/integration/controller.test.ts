@@ -880,6 +880,34 @@ describe('outputs that a sidecar posts', () => {
     await waitFor(() => entryOf('later'), { what: 'the entry' });
   });
 
+  test('for a cache that others contend for keep no hit waiting', async () => {
+    const contended: KubeWatchApi = {
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
+      patch: async (path, patch, subresource) =>
+        path.name === 'contended'
+          ? { ok: false, status: 409, reason: 'Conflict', message: 'the object has been modified' }
+          : kube.patch(path, patch, subresource),
+    };
+    await putEntry('first', 'x', 'contended');
+    await putEntry('unhurried', 'from the cache');
+    const controller = await start({ kube: contended });
+    // More than are worked on at a time.
+    const misses = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => makeMiss({ key: `contended-${index}`, cache: 'contended' })),
+    );
+    await Promise.all(
+      misses.map(async (step) => {
+        await post(controller, step, 'x');
+        await executorReports(step, 'x');
+        await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+      }),
+    );
+    await untilSucceeded(await makeStep({ key: 'unhurried' }));
+    const told = (step: MadeStep) => outcomes.filter(({ pod }) => pod === step.path.name).map(({ reason }) => reason);
+    expect(misses.map(told)).toEqual(misses.map(() => []));
+    for (const step of misses) await untilTold(step, 'write-failed');
+  });
+
   test('that the task result contradicts become nothing', async () => {
     const controller = await start();
     const step = await makeMiss({ key: 'contradicted' });

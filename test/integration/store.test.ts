@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../src/argo/names.ts';
 import { createCacheIndex } from '../../src/cache/cache-index.ts';
+import { type CacheWriter, createCacheWriter, type WriteOutcome } from '../../src/cache/cache-writer.ts';
 import { CONFIG_MAP_LIMIT_BYTES, readConfigMap, sizeOf } from '../../src/cache/config-map.ts';
+import { dataKeyFor } from '../../src/cache/data-key.ts';
 import { type Entry, serializeEntry } from '../../src/cache/entry.ts';
-import { planWrite } from '../../src/cache/plan-write.ts';
-import { removeEntry } from '../../src/cache/remove-entry.ts';
-import { type WriteOutcome, writeEntry } from '../../src/cache/write-entry.ts';
+import { planRemovals } from '../../src/cache/plan-removal.ts';
+import { planWrites } from '../../src/cache/plan-write.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { startReflector } from '../../src/kube/reflector.ts';
 import { type KubeObject, type KubeWatchApi, RESOURCES } from '../../src/kube/types.ts';
@@ -20,12 +21,16 @@ let admin: TestKube;
 let namespace: string;
 let kube: KubeWatchApi;
 let otherKube: KubeWatchApi;
+let writer: CacheWriter;
+let otherWriter: CacheWriter;
 
 beforeAll(async () => {
   admin = await kubeAs('admin');
   namespace = await createNamespace();
   kube = createKubeApi(clusterInfo().serverKubeconfig);
   otherKube = createKubeApi(clusterInfo().serverKubeconfig);
+  writer = createCacheWriter(kube);
+  otherWriter = createCacheWriter(otherKube);
 });
 
 afterAll(() => {
@@ -46,8 +51,8 @@ function entryOf(value: string): Entry {
   };
 }
 
-function write(cache: string, key: string, value = 'v', by = kube): Promise<WriteOutcome> {
-  return writeEntry(by, { namespace, cache, key, entry: entryOf(value), meta: META });
+function write(cache: string, key: string, value = 'v', by = writer): Promise<WriteOutcome> {
+  return by.write({ namespace, cache, key, entry: entryOf(value), meta: META });
 }
 
 const at = (name: string) => ({ resource: RESOURCES.configMaps, namespace, name });
@@ -73,7 +78,7 @@ async function updateWhole(name: string, change: (data: Record<string, string>) 
   }
 }
 
-describe('writeEntry', () => {
+describe('the writer', () => {
   it('loses none of the entries that two replicas write at once, and the cache has its label from the start', async () => {
     const seen: (string | undefined)[] = [];
     const reflector = startReflector<KubeObject>({
@@ -88,11 +93,11 @@ describe('writeEntry', () => {
     await waitFor(() => reflector.isSynced, { what: 'sync' });
     const keys = Array.from({ length: 40 }, (_, number) => `key-${number}`);
     const outcomes = await Promise.all(
-      keys.map((key, number) => write('race', key, `value ${number}`, number % 2 ? kube : otherKube)),
+      keys.map((key, number) => write('race', key, `value ${number}`, number % 2 ? writer : otherWriter)),
     );
     expect(outcomes).toEqual(keys.map(() => WRITTEN));
     expect(Object.keys(await dataOf('race')).sort()).toEqual([...keys].sort());
-    await waitFor(() => seen.length === 40, { what: 'all changes' });
+    await waitFor(async () => Object.keys(await dataOf('race')).length === 40, { what: 'all changes' });
     expect(new Set(seen)).toEqual(new Set(['Cache']));
     await reflector.stop();
   });
@@ -140,23 +145,21 @@ describe('writeEntry', () => {
       must(await admin.patch(at('was-cache'), [{ op: 'remove', path: '/metadata/labels' }]));
       return kube.patch(...args);
     };
-    const outcome = await writeEntry(
-      { get: (...args) => kube.get(...args), create: (...args) => kube.create(...args), patch: overtaken },
-      { namespace, cache: 'was-cache', key: 'key', entry: entryOf('v'), meta: META },
-    );
+    const outcome = await createCacheWriter({
+      get: (...args) => kube.get(...args),
+      create: (...args) => kube.create(...args),
+      patch: overtaken,
+    }).write({ namespace, cache: 'was-cache', key: 'key', entry: entryOf('v'), meta: META });
     expect(outcome).toMatchObject({ ok: false, reason: 'cache-unlabeled' });
     expect(await dataOf('settings')).toEqual({ url: 'x' });
     expect(await dataOf('was-cache')).toEqual({ other: '{}' });
   });
 
   it('fills a cache to the byte that the API server allows, and says when it is full', async () => {
-    const plan = planWrite(
-      { namespace, cache: 'full', key: 'key', entry: entryOf('v'), meta: META },
-      undefined,
-      new Date(),
-    );
-    if (plan.plan !== 'create') throw new Error(plan.plan);
-    const entryBytes = sizeOf(readConfigMap(plan.body));
+    const entry = { namespace, cache: 'full', key: 'key', entry: entryOf('v'), meta: META };
+    const { change } = planWrites([entry], undefined, new Date());
+    if (change?.plan !== 'create') throw new Error('no ConfigMap is made');
+    const entryBytes = sizeOf(readConfigMap(change.body));
     // Two bytes a character, so that characters are not taken for bytes.
     const filler = (bytes: number) => 'ä'.repeat(Math.floor(bytes / 2)) + 'x'.repeat(bytes % 2);
     await create('full', { data: { filler: filler(CONFIG_MAP_LIMIT_BYTES - entryBytes) } });
@@ -179,10 +182,11 @@ describe('writeEntry', () => {
       must(await admin.patch(at('overtaken'), [{ op: 'replace', path: '/data/filler', value }]));
       return kube.patch(...args);
     };
-    const outcome = await writeEntry(
-      { get: (...args) => kube.get(...args), create: (...args) => kube.create(...args), patch: overtaking },
-      { namespace, cache: 'overtaken', key: 'key', entry: entryOf('v'), meta: META },
-    );
+    const outcome = await createCacheWriter({
+      get: (...args) => kube.get(...args),
+      create: (...args) => kube.create(...args),
+      patch: overtaking,
+    }).write({ namespace, cache: 'overtaken', key: 'key', entry: entryOf('v'), meta: META });
     expect(outcome).toMatchObject({ ok: false, reason: 'cache-full', isPassing: false });
     expect(await write('overtaken', 'key')).toMatchObject({ ok: false, reason: 'cache-full' });
   });
@@ -209,13 +213,13 @@ describe('writeEntry', () => {
   it('hands on what the API server says', async () => {
     const meta = META;
     const entry = entryOf('v');
-    const missing = await writeEntry(kube, { namespace: 'nowhere', cache: 'c', key: 'k', entry, meta });
+    const missing = await writer.write({ namespace: 'nowhere', cache: 'c', key: 'k', entry, meta });
     expect(missing).toMatchObject({ ok: false, reason: 'write-failed', isPassing: false });
-    const invalid = await writeEntry(kube, { namespace, cache: 'Not_A_Name', key: 'k', entry, meta });
+    const invalid = await writer.write({ namespace, cache: 'Not_A_Name', key: 'k', entry, meta });
     expect(invalid).toMatchObject({ ok: false, reason: 'write-failed', isPassing: false });
     expect(invalid).toHaveProperty('message', expect.stringContaining('RFC 1123'));
     const nobody = await kubeAs({ user: 'nobody' });
-    const forbidden = await writeEntry(nobody, { namespace, cache: 'c', key: 'k', entry, meta });
+    const forbidden = await createCacheWriter(nobody).write({ namespace, cache: 'c', key: 'k', entry, meta });
     expect(forbidden).toMatchObject({ ok: false, reason: 'write-failed', isPassing: false });
     expect(forbidden).toHaveProperty('message', expect.stringContaining('User "nobody" cannot get'));
     await create('frozen', { data: { a: '{}' }, immutable: true });
@@ -264,7 +268,7 @@ describe('the way through a cache and back', () => {
     await waitFor(() => KEYS.every((key) => found(key) !== 'nothing'), { what: 'all keys in the index' });
     expect(KEYS.map(found)).toEqual(KEYS.map((_, number) => `value ${number}`));
     const [gone = '', ...rest] = KEYS.toReversed();
-    expect(await removeEntry(kube, { namespace, cache: 'keys', key: gone })).toEqual({ ok: true, isRemoved: true });
+    must(await kube.patch(at('keys'), planRemovals(await read('keys'), [dataKeyFor(gone)])));
     await waitFor(() => found(gone) === 'nothing', { what: 'the entry to go' });
     expect(rest.map(found)).not.toContain('nothing');
     await reflector.stop();

@@ -1,7 +1,7 @@
 import { parseGoDuration } from '../../base/duration.ts';
 import { plainText } from '../../base/text.ts';
 import { CACHE_SELECTOR, isCache } from '../../cache/cache-label.ts';
-import { planRemovals } from '../../cache/remove-entry.ts';
+import { planRemovals } from '../../cache/plan-removal.ts';
 import { isOvertaken, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from '../../kube/types.ts';
 import { bytesOf, formatAge, type ListedEntry, listEntries } from '../cluster/cache-entries.ts';
 import {

@@ -5,7 +5,7 @@ import { createCacheIndex } from '../../../src/cache/cache-index.ts';
 import { dataKeyFor, metaKeyFor } from '../../../src/cache/data-key.ts';
 import { type Entry, serializeEntry } from '../../../src/cache/entry.ts';
 import { parseEntryMeta, serializeEntryMeta } from '../../../src/cache/entry-meta.ts';
-import { planWrite } from '../../../src/cache/plan-write.ts';
+import { planWrites } from '../../../src/cache/plan-write.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 
 const entry = (nodeID = 'n'): Entry => ({
@@ -90,8 +90,12 @@ describe('createCacheIndex', () => {
         (key) => {
           const index = createCacheIndex();
           const meta = { podUid: 'u', workflow: 'w', capture: 'sidecar' } as const;
-          const plan = planWrite({ namespace: 'team', cache: 'c', key, entry: entry(), meta }, undefined, new Date());
-          if (plan.plan !== 'create') throw new Error(plan.plan);
+          const { change: plan } = planWrites(
+            [{ namespace: 'team', cache: 'c', key, entry: entry(), meta }],
+            undefined,
+            new Date(),
+          );
+          if (plan?.plan !== 'create') throw new Error('no ConfigMap is made');
           index.upsert(plan.body);
           expect(index.lookUp('team', 'c', key)).toEqual({ found: 'entry', entry: entry() });
         },

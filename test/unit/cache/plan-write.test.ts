@@ -5,8 +5,8 @@ import { CONFIG_MAP_LIMIT_BYTES, sizeOf } from '../../../src/cache/config-map.ts
 import { dataKeyFor, metaKeyFor } from '../../../src/cache/data-key.ts';
 import { type Entry, parseEntry, serializeEntry } from '../../../src/cache/entry.ts';
 import { parseEntryMeta } from '../../../src/cache/entry-meta.ts';
-import { type EntryWrite, planWrite, type WritePlan } from '../../../src/cache/plan-write.ts';
-import { planRemoval } from '../../../src/cache/remove-entry.ts';
+import { planRemovals } from '../../../src/cache/plan-removal.ts';
+import { type CacheChange, type EntryPlan, type EntryWrite, planWrites } from '../../../src/cache/plan-write.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import { applyPatch } from '../kube/memory-kube.ts';
 
@@ -42,8 +42,14 @@ function configMap(more: Record<string, unknown> = {}, metadata: Record<string, 
   };
 }
 
+/** One entry alone: the change that it needs, else what becomes of it. */
+function planWrite(write: EntryWrite, current: KubeObject | undefined, now: Date): CacheChange | EntryPlan {
+  const { entries, change } = planWrites([write], current, now);
+  return change ?? (entries[0] as EntryPlan);
+}
+
 /** The ConfigMap after the plan is carried out; the API server leaves empty maps out, and checks what it is given. */
-function carriedOut(plan: WritePlan, current: KubeObject | undefined): KubeObject {
+function carriedOut(plan: CacheChange | EntryPlan, current: KubeObject | undefined): KubeObject {
   if (plan.plan === 'create') return plan.body;
   if (plan.plan !== 'patch' || !current) throw new Error(`no patch: ${JSON.stringify(plan)}`);
   const patched = applyPatch(current, plan.patch);
@@ -214,8 +220,8 @@ describe('planWrite', () => {
         fc.pre(!(dataKey in data) && Object.keys(data).length > 0 && Object.keys(binaryData).length > 0);
         const current = configMap({ data, binaryData });
         const written = carriedOut(planWrite(writeOf(key), current, NOW), current);
-        expect(applyPatch(written, planRemoval(written, key))).toEqual(current);
-        expect(planRemoval(current, key)).toEqual([]);
+        expect(applyPatch(written, planRemovals(written, [dataKeyFor(key)]))).toEqual(current);
+        expect(planRemovals(current, [dataKeyFor(key)])).toEqual([]);
       }),
     );
   });

@@ -209,6 +209,7 @@ export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFac
     resultMadeAtMs: undefined,
     held: undefined,
     watchedResult: undefined,
+    isBeingWritten: false,
     isSettled: false,
     ...overrides,
   };

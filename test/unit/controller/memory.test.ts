@@ -4,111 +4,12 @@ import { PodTable } from '../../../src/controller/pod-table.ts';
 import { createConfigMapReader } from '../../../src/controller/read-config-map.ts';
 import { ResultTable } from '../../../src/controller/result-table.ts';
 import { keepStepPod } from '../../../src/controller/step-pod.ts';
-import { createWorkQueue } from '../../../src/controller/work-queue.ts';
 import type { KubeObject, KubeResult } from '../../../src/kube/types.ts';
 import { NOW_MS, podObject, podOf, resultOf } from './facts.ts';
 
 /** A promise that is settled from outside. */
 const gate = <T = void>() => Promise.withResolvers<T>();
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-
-describe('the work queue', () => {
-  test('works on one key once at a time, and again if it was added meanwhile', async () => {
-    const first = gate();
-    const seen: string[] = [];
-    const queue = createWorkQueue({
-      concurrency: 4,
-      process: async (key) => {
-        seen.push(key);
-        if (seen.length === 1) await first.promise;
-      },
-      onError: () => {},
-    });
-    queue.add('a');
-    queue.add('a');
-    queue.add('a');
-    await turn();
-    expect(seen).toEqual(['a']);
-    first.resolve();
-    await turn();
-    expect(seen).toEqual(['a', 'a']);
-    await queue.stop();
-  });
-
-  test('works on no more keys at a time than it may', async () => {
-    const hold = gate();
-    let most = 0;
-    let now = 0;
-    const done: string[] = [];
-    const queue = createWorkQueue({
-      concurrency: 3,
-      process: async (key) => {
-        now += 1;
-        most = Math.max(most, now);
-        await hold.promise;
-        now -= 1;
-        done.push(key);
-      },
-      onError: () => {},
-    });
-    for (let index = 0; index < 10; index += 1) queue.add(String(index));
-    await turn();
-    expect(queue.size).toBe(10);
-    hold.resolve();
-    for (let index = 0; index < 10; index += 1) await turn();
-    expect(most).toBe(3);
-    expect(done).toHaveLength(10);
-  });
-
-  test('goes on after an error, even one of the handler', async () => {
-    const seen: string[] = [];
-    const queue = createWorkQueue({
-      concurrency: 1,
-      process: async (key) => {
-        seen.push(key);
-        throw new Error(key);
-      },
-      onError: () => {
-        throw new Error('the handler');
-      },
-    });
-    queue.add('a');
-    queue.add('b');
-    await turn();
-    await turn();
-    expect(seen).toEqual(['a', 'b']);
-  });
-
-  test('keeps the earliest of several times', async () => {
-    const seen = gate<string>();
-    const queue = createWorkQueue({ concurrency: 1, process: async (key) => seen.resolve(key), onError: () => {} });
-    queue.addAfter('a', 60_000);
-    queue.addAfter('a', 1);
-    queue.addAfter('a', 60_000);
-    expect(await seen.promise).toBe('a');
-    await queue.stop();
-  });
-
-  test('ends what is under way before it stops, and takes no more', async () => {
-    const hold = gate();
-    const seen: string[] = [];
-    const queue = createWorkQueue({
-      concurrency: 1,
-      process: async (key) => {
-        await hold.promise;
-        seen.push(key);
-      },
-      onError: () => {},
-    });
-    queue.add('a');
-    queue.add('waits');
-    const stopped = queue.stop();
-    queue.add('late');
-    hold.resolve();
-    await stopped;
-    expect(seen).toEqual(['a']);
-  });
-});
 
 describe('the pods that are remembered', () => {
   test('never fall back to an earlier state', () => {

@@ -16,6 +16,8 @@ type Verb = 'get' | 'create' | 'patch' | 'remove' | 'listPage' | 'watch';
 export interface Call {
   readonly verb: Verb;
   readonly name: string;
+  /** Of a patch. */
+  readonly patch?: JsonPatch;
 }
 
 const DOES_NOT_APPLY = 'the server rejected our request due to an error in our request';
@@ -79,7 +81,7 @@ export class MemoryKube implements KubeWatchApi {
   }
 
   async patch(path: ObjectPath, patch: JsonPatch): Promise<KubeResult<KubeObject>> {
-    const refusal = await this.#enter('patch', path.name);
+    const refusal = await this.#enter('patch', path.name, patch);
     if (refusal) return refusal;
     const found = this.#found(path);
     if (!found.ok) return found;
@@ -137,8 +139,8 @@ export class MemoryKube implements KubeWatchApi {
 
   close(): void {}
 
-  async #enter(verb: Verb, name: string): Promise<KubeFailure | undefined> {
-    const call = { verb, name };
+  async #enter(verb: Verb, name: string, patch?: JsonPatch): Promise<KubeFailure | undefined> {
+    const call = { verb, name, ...(patch && { patch }) };
     this.calls.push(call);
     // As over a wire: never at once.
     await Promise.resolve();

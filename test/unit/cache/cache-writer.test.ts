@@ -1,9 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../../src/argo/names.ts';
+import { type CacheWriter, createCacheWriter } from '../../../src/cache/cache-writer.ts';
 import { dataKeyFor } from '../../../src/cache/data-key.ts';
 import { type Entry, parseEntry, serializeEntry } from '../../../src/cache/entry.ts';
-import { removeEntry } from '../../../src/cache/remove-entry.ts';
-import { writeEntry } from '../../../src/cache/write-entry.ts';
 import { type KubeFailure, RESOURCES } from '../../../src/kube/types.ts';
 import { type Call, fail, MemoryKube } from '../kube/memory-kube.ts';
 
@@ -12,10 +11,12 @@ const LABELS = { [CACHE_LABEL]: 'Cache' };
 
 let kube: MemoryKube;
 let waits: number[];
+let writer: CacheWriter;
 
 beforeEach(() => {
   kube = new MemoryKube();
   waits = [];
+  writer = newWriter();
 });
 
 function entryOf(value: string, creationTimestamp = '2026-03-01T11:59:00Z'): Entry {
@@ -27,22 +28,14 @@ function entryOf(value: string, creationTimestamp = '2026-03-01T11:59:00Z'): Ent
   };
 }
 
-function write(key: string, value = 'v', cache = 'results', by: Parameters<typeof writeEntry>[0] = kube) {
-  const meta = { podUid: 'uid', workflow: 'wf', capture: 'sidecar' } as const;
-  return writeEntry(
-    by,
-    { namespace: 'team', cache, key, entry: entryOf(value), meta },
-    { sleep: async (ms) => void waits.push(ms), random: () => 0 },
-  );
+/** Of a process of its own, which knows nothing of others' writes. */
+function newWriter(): CacheWriter {
+  return createCacheWriter(kube, { sleep: async (ms) => void waits.push(ms), random: () => 0 });
 }
 
-/** The same API server for another process, which knows nothing of the first one's writes. */
-function otherProcess(): Parameters<typeof writeEntry>[0] {
-  return {
-    get: (path) => kube.get(path),
-    create: (path, body) => kube.create(path, body),
-    patch: (path, patch) => kube.patch(path, patch),
-  };
+function write(key: string, value = 'v', cache = 'results', by = writer) {
+  const meta = { podUid: 'uid', workflow: 'wf', capture: 'sidecar' } as const;
+  return by.write({ namespace: 'team', cache, key, entry: entryOf(value), meta });
 }
 
 const stored = (name = 'results') => kube.peek(RESOURCES.configMaps, 'team', name);
@@ -67,7 +60,7 @@ function once(verb: Call['verb'], act: () => KubeFailure | undefined | unknown):
   };
 }
 
-describe('writeEntry', () => {
+describe('the writer', () => {
   it('makes the cache with its first entry, and adds the next one', async () => {
     expect(await write('a')).toEqual({ ok: true, outcome: 'written' });
     expect(await write('b c')).toEqual({ ok: true, outcome: 'written' });
@@ -84,7 +77,7 @@ describe('writeEntry', () => {
   });
 
   it('loses no entry when two writers make the same cache', async () => {
-    expect(await Promise.all([write('a'), write('b', 'v', 'results', otherProcess())])).toEqual([
+    expect(await Promise.all([write('a'), write('b', 'v', 'results', newWriter())])).toEqual([
       { ok: true, outcome: 'written' },
       { ok: true, outcome: 'written' },
     ]);
@@ -94,7 +87,7 @@ describe('writeEntry', () => {
   it('loses no entry when many writers fill an empty cache', async () => {
     put({ labels: LABELS });
     const keys = Array.from({ length: 5 }, (_, number) => `k${number}`);
-    const outcomes = await Promise.all(keys.map((key) => write(key, 'v', 'results', otherProcess())));
+    const outcomes = await Promise.all(keys.map((key) => write(key, 'v', 'results', newWriter())));
     expect(outcomes.map(({ ok }) => ok)).toEqual(keys.map(() => true));
     expect(Object.keys(data()).sort()).toEqual(keys);
     expect(waits).not.toEqual([]);
@@ -206,43 +199,53 @@ describe('writeEntry', () => {
     expect(outcome).toMatchObject({ ok: false, reason: 'cache-full' });
     expect(JSON.stringify(outcome)).not.toContain('SECRET');
   });
-});
 
-describe('removeEntry', () => {
-  const remove = (key: string) => removeEntry(kube, { namespace: 'team', cache: 'results', key }, async () => {});
-
-  it.each(['a', 'a key that is hashed'])('takes the entry %j and its note away, and nothing else', async (key) => {
-    await write(key);
-    await write('other');
-    const { binaryData } = stored() as { binaryData: object };
-    expect(Object.keys(binaryData)).toHaveLength(2);
-    expect(await remove(key)).toEqual({ ok: true, isRemoved: true });
-    expect(Object.keys(data())).toEqual(['other']);
-    expect(Object.keys((stored() as { binaryData: object }).binaryData)).toHaveLength(1);
+  it('writes what waits for one cache by one change', async () => {
+    const keys = Array.from({ length: 100 }, (_, number) => `k${number}`);
+    const outcomes = await Promise.all(keys.map((key) => write(key)));
+    expect(outcomes).toEqual(keys.map(() => ({ ok: true, outcome: 'written' })));
+    expect(Object.keys(data())).toHaveLength(100);
+    // The first alone, then 64 and 35.
+    expect(kube.calls.map(({ verb }) => verb)).toEqual(['get', 'create', 'get', 'patch', 'get', 'patch']);
   });
 
-  it('has nothing to do where there is nothing', async () => {
-    expect(await remove('a')).toEqual({ ok: true, isRemoved: false });
-    await write('other');
-    expect(await remove('a')).toEqual({ ok: true, isRemoved: false });
-    expect(kube.calls.some(({ verb }) => verb === 'remove')).toBe(false);
+  it('finds the one entry that a change is refused for, and writes the others', async () => {
+    put({ labels: LABELS, data: { other: '{}' } });
+    kube.before = ({ verb, patch }) => {
+      const isBad = verb === 'patch' && JSON.stringify(patch).includes('/data/bad');
+      return isBad ? fail(422, 'Invalid', 'ConfigMap "results" is invalid: no') : undefined;
+    };
+    const keys = ['a', 'b', 'c', 'bad', 'd', 'e', 'f', 'g'];
+    const outcomes = await Promise.all(keys.map((key) => write(key)));
+    expect(outcomes.map(({ ok }) => ok)).toEqual(keys.map((key) => key !== 'bad'));
+    expect(Object.keys(data()).sort()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'other']);
+    expect(waits).toEqual([]);
   });
 
-  it('leaves a ConfigMap without the label alone', async () => {
-    put({ data: { a: '{}' } });
-    expect(await remove('a')).toMatchObject({ ok: false, reason: 'cache-unlabeled' });
-    expect(data()).toEqual({ a: '{}' });
+  it('fills a cache with those that have room, in their order', async () => {
+    put({ labels: LABELS, data: { other: 'x'.repeat(1024 * 1024 - 2_000) } });
+    const [first, large, small] = await Promise.all([write('a'), write('b', 'x'.repeat(5_000)), write('c')]);
+    expect([first.ok, large, small.ok]).toEqual([true, expect.objectContaining({ reason: 'cache-full' }), true]);
   });
 
-  it('looks again when it is overtaken', async () => {
-    await write('a');
-    once('patch', () => CONFLICT);
-    expect(await remove('a')).toEqual({ ok: true, isRemoved: true });
+  it('lets a cache that others contend for hold up no other', async () => {
+    const order: string[] = [];
+    const slow = put({ labels: LABELS, data: { other: '{}' } });
+    kube.before = ({ verb, name }) => (verb === 'patch' && name === 'results' ? CONFLICT : undefined);
+    const busy = Promise.all(Array.from({ length: 50 }, (_, number) => write(`k${number}`))).then((outcomes) => {
+      order.push('contended');
+      return outcomes;
+    });
+    await write('a', 'v', 'quiet').then(() => order.push('quiet'));
+    expect((await busy).every(({ ok }) => !ok)).toBe(true);
+    expect(order).toEqual(['quiet', 'contended']);
+    expect(stored()).toBe(slow);
   });
 
-  it('hands a refusal on', async () => {
-    await write('a');
-    kube.before = ({ verb }) => (verb === 'patch' ? fail(403, 'Forbidden', 'no') : undefined);
-    expect(await remove('a')).toMatchObject({ ok: false, reason: 'write-failed' });
+  it('ends in an outcome even where it fails itself', async () => {
+    kube.before = () => {
+      throw new Error('a bug');
+    };
+    expect(await write('a')).toMatchObject({ ok: false, reason: 'write-failed', message: 'a bug' });
   });
 });
