@@ -26,6 +26,20 @@ import { createMetrics } from './telemetry/metrics.ts';
 import { LOOK_AHEAD_ROUTE } from './tls/look-ahead-path.ts';
 import { createCertificateSource } from './tls/source.ts';
 
+/**
+ * The API server keeps connections for reuse, and ours must not be the side that closes one just as it is reused. Anybody else
+ * who reaches the port has as little time as the capture endpoint gives.
+ */
+const WEBHOOK_TIMEOUTS = {
+  keepAliveTimeout: 90_000,
+  handshakeTimeout: 5_000,
+  headersTimeout: 5_000,
+  requestTimeout: 10_000,
+  // How often the two timeouts above are looked after.
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 16 * 1024,
+} as const;
+
 export interface RunningServer {
   /** The ports that are open; those of the configuration, or what the system chose for 0. */
   readonly ports: { readonly webhook: number; readonly capture: number; readonly metrics: number };
@@ -89,8 +103,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   await certificates.start();
   const tlsOptions = certificates.current();
   const servers = [
-    // The API server keeps connections for reuse; ours must not be the side that closes one just as it is reused.
-    createTlsServer({ ...tlsOptions, keepAliveTimeout: 90_000, headersTimeout: 32_000 }, admission),
+    createTlsServer({ ...tlsOptions, ...WEBHOOK_TIMEOUTS }, admission),
     createCaptureServer(tlsOptions, capture),
     createPlainServer(ops),
   ] as const;

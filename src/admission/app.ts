@@ -1,8 +1,9 @@
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import type { Log } from '../base/log.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type AdmissionAnswer, answerVerdict } from './answer.ts';
+import { BodyBudget } from './body-budget.ts';
 import { withDeadline } from './deadline.ts';
 import { type AdmissionRequest, describeReviewError, reviewSchema } from './review.ts';
 
@@ -39,9 +40,7 @@ export function createAdmissionApp(options: AdmissionAppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  // Whatever the content type says: the API server sends JSON, and anything else fails to parse with a reason.
-  // A compressed body could be a thousand times its length, and is unpacked before anything else runs: 415.
-  const readBody = express.json({ limit: options.bodyLimitBytes, type: () => true, strict: true, inflate: false });
+  const readBody = createBodyReader(options);
   for (const path of options.closing ?? []) app.use(path, closeConnection);
   for (const [path, handler] of Object.entries(options.handlers)) {
     app.post(path, readBody, serveReview(path, handler, options));
@@ -56,7 +55,6 @@ export function createAdmissionApp(options: AdmissionAppOptions): Express {
     app.post('/', readBody, serveReview('/', skipUntilPath, options));
   }
   app.use((request, response) => void response.status(404).json({ message: `no such path: ${request.path}` }));
-  app.use(answerBadBody);
   return app;
 }
 
@@ -110,10 +108,46 @@ function letPass(uid: string, reason: Reason, message: string): AdmissionAnswer 
   return answerVerdict(uid, { decision: 'skip', reason, message, patch: [], warnings });
 }
 
-/** What the body parser refuses, each with its reason: broken JSON (400), too long a body (413), a compressed one (415). */
-const answerBadBody: ErrorRequestHandler = (error: unknown, _request, response, next) => {
-  if (response.headersSent) return next(error);
-  const { status, message } = error as { status?: number; message?: string };
-  const code = status !== undefined && status >= 400 && status < 500 ? status : 500;
-  response.status(code).json({ message: `the body cannot be read: ${message ?? 'unknown error'}` });
-};
+/** Enough for the largest object of a busy API server, and no more: nobody waits longer for a webhook. */
+const BODY_TIMEOUT_MS = 5_000;
+/** Bodies under way, for each that may be as large as can be: a replica holds about as much again for what they parse to. */
+const LARGEST_BODIES = 5;
+
+/**
+ * Reads the JSON of a body, whatever the content type says: the API server sends JSON, and anything else fails to parse with
+ * a reason. A compressed body could be a thousand times its length: 415.
+ */
+function createBodyReader({ bodyLimitBytes }: AdmissionAppOptions): RequestHandler {
+  const budget = new BodyBudget({
+    limitBytes: bodyLimitBytes,
+    totalBytes: LARGEST_BODIES * bodyLimitBytes,
+    timeoutMs: BODY_TIMEOUT_MS,
+  });
+  return async (request, response, next) => {
+    const early = judgeHeaders(request, bodyLimitBytes);
+    if (early) return refuseBody(response, early.status, early.message);
+    const { reading, release } = await budget.read(request);
+    response.once('close', release);
+    if (!reading.ok) return refuseBody(response, reading.status, reading.message);
+    try {
+      request.body = JSON.parse(reading.bytes.toString('utf8'));
+    } catch (error) {
+      return refuseBody(response, 400, error instanceof Error ? error.message : 'it is no JSON');
+    }
+    next();
+  };
+}
+
+function judgeHeaders({ headers }: Request, limitBytes: number): { status: number; message: string } | undefined {
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return { status: 415, message: 'it is compressed' };
+  const isTooLong = Number(headers['content-length'] ?? 0) > limitBytes;
+  return isTooLong ? { status: 413, message: `it is too large: more than ${limitBytes} bytes` } : undefined;
+}
+
+/** What is left of the body stays unread, so the connection is of no more use. */
+function refuseBody(response: Response, status: number, message: string): void {
+  response
+    .set('Connection', 'close')
+    .status(status)
+    .json({ message: `the body cannot be read: ${message}` });
+}

@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import express, { type ErrorRequestHandler, type Express, type Request } from 'express';
 import type { z } from 'zod';
 import type { Log } from '../base/log.ts';
+import { readBody } from '../base/read-body.ts';
 import type { KubeApi } from '../kube/types.ts';
 import { type Captured, capturedSchema } from '../sidecar/captured.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { authenticate, type Caller } from './authenticate.ts';
 import { InFlightGate, RateLimit } from './limits.ts';
-import { readBody } from './read-body.ts';
 import type { CaptureSink } from './types.ts';
 
 export const CAPTURE_PATH = '/capture/v1/outputs';

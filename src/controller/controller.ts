@@ -59,6 +59,7 @@ export const LEASE_NAME = 'stepmemo';
 /** Pods that are worked on at a time: each waits for the API server most of the time. */
 const CONCURRENCY = 16;
 const SWEEP_RETRY_MS = 1_000;
+const SWEEP_EVERY_MS = 15_000;
 /** How long entries that are on their way into caches are waited for at the end. */
 const LAST_WRITES_MS = 5_000;
 
@@ -86,6 +87,7 @@ class RunningController implements Controller {
   readonly #election: Promise<void>;
   #isLeader = false;
   #isSweepDue = false;
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ControllerOptions) {
     const { kube, cluster, config, log } = options;
@@ -209,13 +211,23 @@ class RunningController implements Controller {
     this.#sweepIfDue();
   }
 
-  /** Once a term, when there is something to compare: what an earlier leader left in the middle. */
+  /**
+   * Once a term, when there is something to compare: what an earlier leader left in the middle. Again where it did not come to
+   * its end, and at most once in a while, or replicas that take the lease from each other would list for ever.
+   */
   #sweepIfDue(): void {
     const { kube, cluster, log } = this.#options;
     // The first list of one watch may be through before the others are started.
     if (!this.#isSweepDue || this.#watches?.isSynced !== true) return;
-    if (!cluster.isSynced) return void setTimeout(() => this.#sweepIfDue(), SWEEP_RETRY_MS).unref();
+    const waitMs = cluster.isSynced ? this.#sweptAtMs + SWEEP_EVERY_MS - this.#now() : SWEEP_RETRY_MS;
+    if (waitMs > 0) return void setTimeout(() => this.#sweepIfDue(), waitMs).unref();
     this.#isSweepDue = false;
+    this.#sweptAtMs = this.#now();
+    const again = (error?: unknown): void => {
+      if (error !== undefined) log.error({ err: error }, 'looking for what was left failed');
+      this.#isSweepDue = this.#isLeader;
+      this.#sweepIfDue();
+    };
     sweepResults({
       kube,
       results: this.#results.live(),
@@ -228,7 +240,7 @@ class RunningController implements Controller {
       },
       onOrphan: (result) => this.#results.takeAway(result),
       isEnded: () => this.#ending.signal.aborted || !this.#isLeader,
-    }).catch((error: unknown) => log.error({ err: error }, 'looking for what was left failed'));
+    }).then((isWhole) => (isWhole ? undefined : again()), again);
   }
 }
 

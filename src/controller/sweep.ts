@@ -1,10 +1,10 @@
 import { WORKFLOW_LABEL } from '../argo/names.ts';
 import type { TaskResult } from '../argo/task-result.ts';
-import { type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
+import { type KubeWatchApi, RESOURCES } from '../kube/types.ts';
 import { keepStepPod, type StepPod } from './step-pod.ts';
 
 export interface SweepOptions {
-  readonly kube: Pick<KubeApi, 'list' | 'remove'>;
+  readonly kube: Pick<KubeWatchApi, 'listPage' | 'remove'>;
   readonly results: readonly TaskResult[];
   /** Whether pods of this namespace may be captured. */
   readonly isOfInterest: (namespace: string) => boolean;
@@ -20,12 +20,16 @@ export interface SweepOptions {
  * What a leader that died left in the middle, found by the task results, for Argo deletes these when the workflow
  * completes: pods that are labelled completed by now, so that no watch tells of them, whose outputs are no entry yet; and
  * results of our own making for gated pods that are gone, which must not meet the pods that Argo makes in their place.
+ *
+ * Returns whether it came to its end: a list that the API server does not give leaves something to be looked at again.
  */
-export async function sweepResults(options: SweepOptions): Promise<void> {
+export async function sweepResults(options: SweepOptions): Promise<boolean> {
+  let isWhole = true;
   for (const results of groupByWorkflow(options)) {
-    if (options.isEnded()) return;
-    await sweepWorkflow(options, results);
+    if (options.isEnded()) return true;
+    isWhole = (await sweepWorkflow(options, results)) && isWhole;
   }
+  return isWhole;
 }
 
 function groupByWorkflow({ results, isOfInterest, isKnown, isNodeKnown }: SweepOptions): Iterable<TaskResult[]> {
@@ -41,30 +45,45 @@ function groupByWorkflow({ results, isOfInterest, isKnown, isNodeKnown }: SweepO
   return groups.values();
 }
 
-async function sweepWorkflow({ kube, onPod, onOrphan }: SweepOptions, results: readonly TaskResult[]): Promise<void> {
+/** Pods a page: one of ten thousand steps is no reason to hold them all. */
+const PAGE_LIMIT = 100;
+
+async function sweepWorkflow(options: SweepOptions, results: readonly TaskResult[]): Promise<boolean> {
+  const { kube, onOrphan } = options;
   const [first] = results;
-  if (first === undefined) return;
-  const { namespace, workflowName } = first;
-  const listed = await kube.list(
-    { resource: RESOURCES.pods, namespace },
-    { labelSelector: `${WORKFLOW_LABEL}=${workflowName}` },
-  );
-  if (!listed.ok) return;
-  for (const object of listed.value) {
-    const pod = keepStepPod(object);
-    if (pod !== undefined) onPod(pod);
-  }
+  if (first === undefined) return true;
+  const podUids = await lookAtPods(options, first);
+  if (podUids === undefined) return false;
   for (const result of results) {
-    if (!isOrphan(result, listed.value)) continue;
-    const { nodeId, uid, resourceVersion } = result;
+    // Ours, for a pod that is gone.
+    if (result.markedPodUid === undefined || podUids.has(result.markedPodUid)) continue;
+    const { namespace, nodeId, uid, resourceVersion } = result;
     const path = { resource: RESOURCES.workflowTaskResults, namespace, name: nodeId };
     const removed = await kube.remove(path, { uid, resourceVersion });
     if (removed.ok) onOrphan(result);
   }
+  return true;
 }
 
-/** Ours, for a pod that is gone. */
-function isOrphan(result: TaskResult, objects: readonly KubeObject[]): boolean {
-  if (result.markedPodUid === undefined) return false;
-  return objects.every((object) => object.metadata?.uid !== result.markedPodUid);
+/** Tells of the workflow's pods that may be ours, page by page; the UIDs of all, or undefined where one page is missing. */
+async function lookAtPods(
+  { kube, onPod }: SweepOptions,
+  { namespace, workflowName }: TaskResult,
+): Promise<ReadonlySet<string> | undefined> {
+  const uids = new Set<string>();
+  let token: string | undefined;
+  do {
+    const page = await kube.listPage(
+      { resource: RESOURCES.pods, namespace },
+      { labelSelector: `${WORKFLOW_LABEL}=${workflowName}`, limit: PAGE_LIMIT, continue: token },
+    );
+    if (!page.ok) return undefined;
+    for (const object of page.value.items) {
+      uids.add(object.metadata?.uid ?? '');
+      const pod = keepStepPod(object);
+      if (pod !== undefined) onPod(pod);
+    }
+    token = page.value.continue;
+  } while (token !== undefined);
+  return uids;
 }

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { answerVerdict } from '../../../src/admission/answer.ts';
@@ -129,7 +131,7 @@ describe('the admission app', () => {
 
   it.each([
     ['broken JSON', '{', 400, /cannot be read/],
-    ['an empty body', '', 400, /no AdmissionReview/],
+    ['an empty body', '', 400, /cannot be read/],
     ['a list', [], 400, /no AdmissionReview/],
     ['another kind', { apiVersion: 'v1', kind: 'Pod' }, 400, /kind: .*request: /],
     ['an older version', { ...review(), apiVersion: 'admission.k8s.io/v1beta1' }, 400, /apiVersion: /],
@@ -141,6 +143,27 @@ describe('the admission app', () => {
     const response = await post(url, body);
     expect(response.status).toBe(status);
     expect(((await response.json()) as { message: string }).message).toMatch(message);
+  });
+
+  it('answers the API server however many others send bodies that never end', async () => {
+    const { url } = await serve(({ uid }) =>
+      answerVerdict(uid, { decision: 'skip', reason: 'not-memoized', message: '', patch: [], warnings: [] }),
+    );
+    const { port } = new URL(url);
+    const head = 'POST /mutate/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n';
+    const stuck = await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        const socket = connect(Number(port), '127.0.0.1');
+        // Those that are given up are closed by the other side.
+        socket.on('error', () => {});
+        await once(socket, 'connect');
+        socket.write(head + 'x'.repeat(1900));
+        return socket;
+      }),
+    );
+    const answers = await Promise.all(Array.from({ length: 20 }, () => post(url, review())));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    for (const socket of stuck) socket.destroy();
   });
 
   it('answers 405 to GET and 404 elsewhere', async () => {

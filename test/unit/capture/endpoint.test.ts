@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CAPTURE_PATH, createCaptureApp } from '../../../src/capture/endpoint.ts';
 import type { CaptureAnswer, CapturePost } from '../../../src/capture/types.ts';
 import { until } from '../sidecar/harness.ts';
-import { boundTo, FakeKube } from './fake-kube.ts';
+import { boundTo, FakeKube, GOOD_TOKEN, tokenOf } from './fake-kube.ts';
 
 const LIMIT_BYTES = 1000;
 const CAPTURED = { parameters: [{ name: 'a', value: 'secret value' }], result: 'secret result' };
@@ -68,7 +68,7 @@ describe('the capture endpoint', () => {
   ): Promise<{ status: number; message: string; headers: Headers }> {
     const response = await fetch(`http://127.0.0.1:${port}${init.path ?? CAPTURE_PATH}`, {
       method: init.method ?? 'POST',
-      headers: { authorization: 'Bearer good', 'content-type': 'application/json', ...headers },
+      headers: { authorization: `Bearer ${GOOD_TOKEN}`, 'content-type': 'application/json', ...headers },
       ...(init.method !== 'GET' && { body }),
     });
     const { message } = (await response.json()) as { message: string };
@@ -82,7 +82,7 @@ describe('the capture endpoint', () => {
       path: CAPTURE_PATH,
       method: 'POST',
       headers: {
-        authorization: 'Bearer good',
+        authorization: `Bearer ${GOOD_TOKEN}`,
         'content-type': 'application/json',
         'content-length': length,
         ...headers,
@@ -108,7 +108,7 @@ describe('the capture endpoint', () => {
         sizeBytes: Buffer.byteLength(body),
       },
     ]);
-    expect(kube.reviews).toEqual([{ token: 'good', audiences: ['stepmemo'] }]);
+    expect(kube.reviews).toEqual([{ token: GOOD_TOKEN, audiences: ['stepmemo'] }]);
     expect(statuses).toEqual([200]);
   });
 
@@ -134,7 +134,8 @@ describe('the capture endpoint', () => {
     kube.status = boundTo('team-a', 'step-1', 'uid-1');
     await post();
     expect(logged).toContain('step-1');
-    expect(logged).not.toMatch(/secret|good/);
+    expect(logged).not.toMatch(/secret/);
+    expect(logged).not.toContain(GOOD_TOKEN);
   });
 
   it('answers 500, and goes on, when the sink fails', async () => {
@@ -152,6 +153,9 @@ describe('the capture endpoint', () => {
       ['another scheme', 'Basic Zm9v'],
       ['a token with a space', 'Bearer a b'],
       ['an empty token', 'Bearer '],
+      ['a token that is no JWT', 'Bearer opaque'],
+      ['a token that says it is for others', `Bearer ${tokenOf({ aud: 'https://kubernetes.default.svc' })}`],
+      ['a token that says it is over', `Bearer ${tokenOf({ aud: ['stepmemo'], exp: 1_700_000_000 })}`],
     ])('asks nobody about %s', async (_, authorization) => {
       const { status, headers } = await post(undefined, { authorization });
       expect(status).toBe(401);
@@ -256,7 +260,7 @@ describe('the capture endpoint', () => {
         path: CAPTURE_PATH,
         method: 'POST',
         headers: {
-          authorization: 'Bearer good',
+          authorization: `Bearer ${GOOD_TOKEN}`,
           'content-type': 'application/json',
           'transfer-encoding': 'chunked',
         },

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
@@ -7,7 +8,7 @@ import { createCaptureServer } from '../../../src/capture/server.ts';
 import type { CapturePost } from '../../../src/capture/types.ts';
 import { createAuthority } from '../sidecar/certificates.ts';
 import { buildSidecar, Layout, startSidecar } from '../sidecar/harness.ts';
-import { FakeKube } from './fake-kube.ts';
+import { FakeKube, GOOD_TOKEN } from './fake-kube.ts';
 
 it('takes over TLS what the real sidecar sends', { timeout: 30_000 }, async () => {
   const authority = createAuthority('stepmemo');
@@ -28,6 +29,7 @@ it('takes over TLS what the real sidecar sends', { timeout: 30_000 }, async () =
   const { port } = server.address() as AddressInfo;
   const { path: program, remove } = await buildSidecar();
   const layout = new Layout().declares('/tmp/a').output('/tmp/a', 'ä "quoted"\u0000\n').exit(0);
+  writeFileSync(layout.token, GOOD_TOKEN);
   try {
     const url = `https://127.0.0.1:${port}`;
     const end = await startSidecar({ program, layout, url, ca: authority.cert }).ended;

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { readBody } from '../../../src/capture/read-body.ts';
+import { readBody } from '../../../src/base/read-body.ts';
 
 const limits = { limitBytes: 5, timeoutMs: 10_000 };
 
