@@ -113,6 +113,11 @@ export const REASONS = {
     fix: 'Apply the manifests whole.',
   },
   'not-synced': { meaning: 'This replica has not read the caches yet.', fix: '' },
+  'cache-not-held': {
+    meaning:
+      'The replica does not hold this cache in memory just now, so it cannot tell; it is read again as soon as there is room.',
+    fix: 'Run the step again. If it stays so, make the caches of the namespace smaller: `stepmemo ls`, `stepmemo purge`.',
+  },
   'deadline-exceeded': { meaning: 'The decision took longer than its deadline.', fix: 'Give stepmemo more CPU.' },
   'internal-error': { meaning: 'stepmemo failed; the step runs as if it were not there.', fix: 'Read the log.' },
   'unsupported-kind': { meaning: 'stepmemo does not handle objects of this kind.', fix: '' },

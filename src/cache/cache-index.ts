@@ -1,3 +1,4 @@
+import { isEarlier } from '../kube/resource-version.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { isCache } from './cache-label.ts';
 import { readConfigMap } from './config-map.ts';
@@ -13,10 +14,14 @@ const PARSED_LIMIT_BYTES = 8 * 1024 * 1024;
 /** Rough cost of one entry beside its text: map slot, string headers, key. */
 const ENTRY_OVERHEAD_BYTES = 200;
 
+/** Names of caches that are not held, of all namespaces; beyond it a namespace's caches are not told apart. */
+const MOST_UNHELD = 10_000;
+
 /** One cache, as much of the ConfigMap as lookups need: the texts, unread, and the notes that hashed keys need. */
 export interface HeldCache {
   readonly namespace: string;
   readonly name: string;
+  readonly resourceVersion: string;
   /** By data key. Emptied where the index has no room for it. */
   readonly entries: Map<string, string>;
   /** By data key, base64, for hashed data keys alone. */
@@ -26,92 +31,206 @@ export interface HeldCache {
 }
 
 export interface CacheIndexOptions {
-  /** Most memory for texts of entries, in bytes. A cache that does not fit is as if it were empty. */
+  /** Most memory for texts of entries, in bytes. */
   readonly limitBytes?: number;
-  /** Told when a cache is left out for that. */
-  readonly onLeftOut?: (cache: { namespace: string; name: string; bytes: number }) => void;
+  /** Told when a cache is let go for that. */
+  readonly onLetGo?: (cache: { namespace: string; name: string; bytes: number }) => void;
+  /** Told when a cache is asked for that is there and not held, and that there would be room for. */
+  readonly onWanted?: (namespace: string, name: string) => void;
 }
 
-/** The entries of all caches, in memory. Texts are parsed when they are asked for, so a large cache costs no more than its text. */
+/**
+ * The entries of all caches, in memory. Texts are parsed when they are asked for, so a large cache costs no more than its text.
+ *
+ * Memory is shared out max-min: where it is short, the namespace that has the most loses the cache that was not asked for the
+ * longest, so that one which has less than its share (the limit by the number of namespaces) never loses any. What was let go
+ * is *unknown*, which is something else than *no entry*.
+ */
 export interface CacheIndex {
   /** Takes a ConfigMap as it is now; one that is no cache (any more) is let go. */
   upsert(configMap: KubeObject): void;
   /** The same for what `holdCache` made of it. */
   put(cache: HeldCache): void;
   remove(namespace: string, name: string): void;
+  /** Lets all caches of a namespace go. `isUnread`: there may be some, so what is not held is unknown. */
+  clear(namespace: string, isUnread: boolean): void;
+  /** All caches of the namespace have been put in. */
+  markRead(namespace: string): void;
   lookUp(namespace: string, cache: string, key: string): EntryLookup;
   readonly size: number;
   readonly bytes: number;
 }
 
 export function createCacheIndex(options: CacheIndexOptions = {}): CacheIndex {
-  const { limitBytes = DEFAULT_LIMIT_BYTES, onLeftOut } = options;
-  const caches = new Map<string, HeldCache>();
-  const parsed = new ParsedEntries();
-  let bytes = 0;
-
-  function remove(namespace: string, name: string): void {
-    const id = idOf(namespace, name);
-    bytes -= caches.get(id)?.bytes ?? 0;
-    caches.delete(id);
-  }
-
-  function put(cache: HeldCache): void {
-    const { namespace, name } = cache;
-    remove(namespace, name);
-    if (bytes + cache.bytes > limitBytes) {
-      // Whoever else holds it shall not keep its texts in memory either.
-      cache.entries.clear();
-      cache.metas.clear();
-      onLeftOut?.({ namespace, name, bytes: cache.bytes });
-      return;
-    }
-    caches.set(idOf(namespace, name), cache);
-    bytes += cache.bytes;
-  }
-
-  return {
-    get size() {
-      return caches.size;
-    },
-    get bytes() {
-      return bytes;
-    },
-    upsert(configMap) {
-      const { namespace = '', name = '' } = configMap.metadata ?? {};
-      if (isCache(configMap)) put(holdCache(configMap));
-      else remove(namespace, name);
-    },
-    put,
-    remove,
-    lookUp(namespace, cache, key) {
-      const held = caches.get(idOf(namespace, cache));
-      if (held === undefined) return { found: 'nothing' };
-      const text = textFor(held, key);
-      return text === undefined ? { found: 'nothing' } : parsed.parse(text);
-    },
-  };
+  return new SharedIndex(options);
 }
 
-function idOf(namespace: string, name: string): string {
-  return `${namespace}/${name}`;
+/** What one namespace has. */
+class Share {
+  /** In the order in which they were last asked for. */
+  readonly held = new Map<string, HeldCache>();
+  /** Caches that are there and not held, by name with the resource version that was seen last. */
+  readonly unheld = new Map<string, string>();
+  /** Not all of its caches are told apart: any that is not held may be there. */
+  isUnread = false;
+  bytes = 0;
+}
+
+class SharedIndex implements CacheIndex {
+  readonly #options: CacheIndexOptions;
+  readonly #limitBytes: number;
+  readonly #shares = new Map<string, Share>();
+  readonly #parsed = new ParsedEntries();
+  #bytes = 0;
+  #unheld = 0;
+
+  constructor(options: CacheIndexOptions) {
+    this.#options = options;
+    this.#limitBytes = options.limitBytes ?? DEFAULT_LIMIT_BYTES;
+  }
+
+  get size(): number {
+    return [...this.#shares.values()].reduce((sum, { held }) => sum + held.size, 0);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  upsert(configMap: KubeObject): void {
+    const { namespace = '', name = '' } = configMap.metadata ?? {};
+    if (isCache(configMap)) this.put(holdCache(configMap));
+    else this.remove(namespace, name);
+  }
+
+  put(cache: HeldCache): void {
+    const { namespace, name } = cache;
+    const share = this.#shareOf(namespace);
+    const known = share.held.get(name)?.resourceVersion ?? share.unheld.get(name) ?? '';
+    // A read that the watch has overtaken.
+    if (isEarlier(cache.resourceVersion, known)) return;
+    this.#drop(share, name);
+    if (share.unheld.delete(name)) this.#unheld -= 1;
+    share.held.set(name, cache);
+    this.#count(share, cache.bytes);
+    this.#makeRoom();
+  }
+
+  remove(namespace: string, name: string): void {
+    const share = this.#shares.get(namespace);
+    if (share === undefined) return;
+    this.#drop(share, name);
+    if (share.unheld.delete(name)) this.#unheld -= 1;
+    this.#forgetEmpty(namespace, share);
+  }
+
+  clear(namespace: string, isUnread: boolean): void {
+    const share = this.#shareOf(namespace);
+    for (const name of [...share.held.keys()]) this.#drop(share, name);
+    this.#unheld -= share.unheld.size;
+    share.unheld.clear();
+    share.isUnread = isUnread;
+    this.#forgetEmpty(namespace, share);
+  }
+
+  markRead(namespace: string): void {
+    const share = this.#shareOf(namespace);
+    share.isUnread = false;
+    this.#forgetEmpty(namespace, share);
+  }
+
+  lookUp(namespace: string, name: string, key: string): EntryLookup {
+    const share = this.#shares.get(namespace);
+    const held = share?.held.get(name);
+    if (share === undefined) return { found: 'nothing' };
+    if (held === undefined) return this.#lookUpUnheld(share, namespace, name);
+    share.held.delete(name);
+    share.held.set(name, held);
+    const text = textFor(held, key);
+    return text === undefined ? { found: 'nothing' } : this.#parsed.parse(text);
+  }
+
+  #lookUpUnheld(share: Share, namespace: string, name: string): EntryLookup {
+    if (!share.isUnread && !share.unheld.has(name)) return { found: 'nothing' };
+    const isBelowShare = share.bytes < this.#limitBytes / this.#shares.size;
+    if (isBelowShare || this.#bytes < this.#limitBytes) this.#options.onWanted?.(namespace, name);
+    return { found: 'unknown' };
+  }
+
+  #shareOf(namespace: string): Share {
+    const share = this.#shares.get(namespace) ?? new Share();
+    this.#shares.set(namespace, share);
+    return share;
+  }
+
+  #forgetEmpty(namespace: string, share: Share): void {
+    if (share.held.size === 0 && share.unheld.size === 0 && !share.isUnread) this.#shares.delete(namespace);
+  }
+
+  #count(share: Share, bytes: number): void {
+    share.bytes += bytes;
+    this.#bytes += bytes;
+  }
+
+  #drop(share: Share, name: string): HeldCache | undefined {
+    const cache = share.held.get(name);
+    if (cache === undefined) return undefined;
+    share.held.delete(name);
+    this.#count(share, -cache.bytes);
+    return cache;
+  }
+
+  #makeRoom(): void {
+    while (this.#bytes > this.#limitBytes) {
+      const [largest] = [...this.#shares.values()].sort((one, other) => other.bytes - one.bytes);
+      const [oldest] = largest?.held.keys() ?? [];
+      if (largest === undefined || oldest === undefined) return;
+      const cache = this.#drop(largest, oldest);
+      if (cache !== undefined) this.#letGo(largest, cache);
+    }
+  }
+
+  #letGo(share: Share, cache: HeldCache): void {
+    const { namespace, name, resourceVersion, bytes } = cache;
+    if (this.#unheld < MOST_UNHELD) {
+      share.unheld.set(name, resourceVersion);
+      this.#unheld += 1;
+    } else share.isUnread = true;
+    // Whoever else holds it shall not keep its texts in memory either.
+    cache.entries.clear();
+    cache.metas.clear();
+    this.#options.onLetGo?.({ namespace, name, bytes });
+  }
 }
 
 /** What the index keeps of a ConfigMap: nothing of it is held on to but the texts of its entries. */
 export function holdCache(configMap: KubeObject): HeldCache {
-  const { namespace = '', name = '' } = configMap.metadata ?? {};
+  const { namespace = '', name = '', resourceVersion = '' } = configMap.metadata ?? {};
   const { data = {}, binaryData = {} } = readConfigMap(configMap);
   const metas = new Map<string, string>();
   let bytes = ENTRY_OVERHEAD_BYTES;
   for (const [dataKey, text] of Object.entries(data)) {
-    bytes += text.length + ENTRY_OVERHEAD_BYTES;
+    bytes += sizeInMemory(text) + ENTRY_OVERHEAD_BYTES;
     if (!HASHED_DATA_KEY.test(dataKey)) continue;
     const meta = binaryData[metaKeyFor(dataKey)];
     if (meta === undefined) continue;
     metas.set(dataKey, meta);
     bytes += meta.length + ENTRY_OVERHEAD_BYTES;
   }
-  return { namespace, name, entries: new Map(Object.entries(data)), metas, bytes };
+  return { namespace, name, resourceVersion, entries: new Map(Object.entries(data)), metas, bytes };
+}
+
+/** Of a cache in a namespace that has not opted in: that it is there. */
+export function nameCache({
+  metadata: { namespace = '', name = '', resourceVersion = '' } = {},
+}: KubeObject): HeldCache {
+  return { namespace, name, resourceVersion, entries: new Map(), metas: new Map(), bytes: ENTRY_OVERHEAD_BYTES };
+}
+
+/** V8 keeps a text in one byte a character where all of it is Latin-1, else in two. */
+function sizeInMemory(text: string): number {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is what Latin-1 is.
+  return /^[\u0000-\u00ff]*$/.test(text) ? text.length : text.length * 2;
 }
 
 /** The entry of one key in one ConfigMap, as an index of it alone would find it. */

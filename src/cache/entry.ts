@@ -23,6 +23,8 @@ export type Entry = z.infer<typeof entrySchema>;
 /** What an index of caches answers for one key. */
 export type EntryLookup =
   | { readonly found: 'nothing' }
+  /** The cache is there and not in memory: there may be an entry. */
+  | { readonly found: 'unknown' }
   | { readonly found: 'entry'; readonly entry: Entry }
   | { readonly found: 'malformed'; readonly detail: string };
 

@@ -7,7 +7,6 @@ import type { CaptureSink } from '../capture/types.ts';
 import { type Config, decisionSettings } from '../config/config.ts';
 import { runLeaderElection } from '../kube/leader.ts';
 import type { KubeWatchApi } from '../kube/types.ts';
-import type { KnownCluster } from '../step/known-cluster.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import type { ControllerMetrics } from './execute.ts';
 import { PLAN_TIMING, type PlanTiming } from './facts.ts';
@@ -18,17 +17,7 @@ import { createConfigMapReader } from './read-config-map.ts';
 import { ResultTable } from './result-table.ts';
 import { isTerminal } from './step-pod.ts';
 import { sweepResults } from './sweep.ts';
-import { startWatches, type Watches } from './watches.ts';
-
-/** What the controller asks of the view beyond what decisions do. */
-export interface ControllerCluster extends KnownCluster {
-  /** A sidecar was seen not to start, at that time: misses do without one for a while. */
-  markSidecarBroken(at: Date): void;
-  /** The sidecar of a pod that was created at that time was seen to run. */
-  markSidecarWorking(createdAt: Date): void;
-  /** A pod got a sidecar, made at that time, by whichever replica. */
-  noteSidecarInjected(at: Date): void;
-}
+import { type ControllerCluster, startWatches, type Watches } from './watches.ts';
 
 export interface ControllerOptions {
   readonly kube: KubeWatchApi;

@@ -1,4 +1,5 @@
 import { isNodeIdOf } from '../argo/step.ts';
+import { isEarlier } from '../kube/resource-version.ts';
 import type { Failures, HeldOutputs } from './facts.ts';
 import { nodeIdOf, type StepPod } from './step-pod.ts';
 
@@ -82,7 +83,7 @@ export class PodTable {
   update(pod: StepPod, nowMs: number): PodRecord {
     const record = this.#records.get(pod.uid);
     if (record !== undefined) {
-      if (!isOlder(pod, record.pod)) record.pod = pod;
+      if (!isEarlier(pod.resourceVersion, record.pod.resourceVersion)) record.pod = pod;
       return record;
     }
     const fresh = { ...newRecord(pod, nowMs), leftAtMs: nowMs };
@@ -96,7 +97,7 @@ export class PodTable {
   leave(pod: StepPod, nowMs: number): void {
     const record = this.#records.get(pod.uid);
     if (record === undefined) return;
-    if (!isOlder(pod, record.pod)) record.pod = pod;
+    if (!isEarlier(pod.resourceVersion, record.pod.resourceVersion)) record.pod = pod;
     record.leftAtMs = nowMs;
   }
 
@@ -126,11 +127,4 @@ export class PodTable {
 
 function nodeKey(namespace: string, nodeId: string): string {
   return `${namespace}/${nodeId}`;
-}
-
-/** Resource versions are decimal numbers that only grow (KEP-5504; so with etcd in all versions). */
-function isOlder(a: StepPod, b: StepPod): boolean {
-  const [left, right] = [a.resourceVersion, b.resourceVersion];
-  if (!/^\d+$/.test(left) || !/^\d+$/.test(right)) return false;
-  return left.length === right.length ? left < right : left.length < right.length;
 }

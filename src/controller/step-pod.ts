@@ -6,12 +6,14 @@ import {
   SUPERVISOR_CONTAINER,
   WAIT_CONTAINER,
 } from '../argo/names.ts';
+import { asObject, type JsonObject, objectsOf } from '../base/json.ts';
 import {
   CAPTURE_CONTAINER,
   DECISION_ANNOTATION,
   HIT_GATE,
   MISS_GATE,
   OUTPUTS_DIGEST_ANNOTATION,
+  OWN_PREFIX,
 } from '../base/names.ts';
 import type { KubeObject } from '../kube/types.ts';
 
@@ -201,11 +203,46 @@ export function readTrimmed(object: KubeObject): StepPod | undefined {
 }
 
 const UNREAD = ['tolerations', 'affinity', 'topologySpreadConstraints', 'dnsConfig', 'hostAliases'];
+const UNREAD_OF_CONTAINERS = ['command', 'args', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle'];
 
 function trimPod(object: KubeObject): KubeObject {
   const metadata = { ...object.metadata, managedFields: undefined };
-  const spec = Object.entries(object.spec as object).filter(([member]) => !UNREAD.includes(member));
-  return { ...object, metadata, spec: Object.fromEntries(spec) };
+  const spec = without(asObject(object.spec), UNREAD);
+  return {
+    ...object,
+    metadata,
+    spec: {
+      ...spec,
+      ...(Array.isArray(spec.initContainers) && { initContainers: objectsOf(spec.initContainers).map(trimContainer) }),
+      containers: objectsOf(spec.containers).map(trimContainer),
+    },
+  };
+}
+
+/** Of its environment Argo's own variables: an author's script in a variable is nothing to a decision. */
+function trimContainer(container: JsonObject): JsonObject {
+  const env = objectsOf(container.env).filter(({ name }) => typeof name === 'string' && name.startsWith('ARGO_'));
+  return { ...without(container, UNREAD_OF_CONTAINERS), ...(container.env !== undefined && { env }) };
+}
+
+function without(object: JsonObject, members: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([member]) => !members.includes(member)));
+}
+
+/**
+ * A pod of a namespace that has not opted in, with our gate: enough to take the gate away, and nothing of what its author
+ * may have filled it with.
+ */
+export function keepGateAlone(pod: StepPod): StepPod {
+  const { name, namespace, uid, resourceVersion, gates } = pod;
+  const own = Object.entries(pod.annotations).filter(
+    ([key]) => key.startsWith(OWN_PREFIX) || key === NODE_ID_ANNOTATION,
+  );
+  const object = {
+    metadata: { name, namespace, uid, resourceVersion },
+    spec: { schedulingGates: gates.map((gate) => ({ name: gate })), containers: [] },
+  };
+  return { ...pod, annotations: Object.fromEntries(own), containers: [], statusNames: [], states: new Map(), object };
 }
 
 export function isOfInterest(pod: StepPod): boolean {

@@ -4,11 +4,29 @@ import type { Log } from '../base/log.ts';
 import { CAPTURE_CONTAINER } from '../base/names.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
 import { type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts';
-import type { ControllerCluster } from './controller.ts';
+import type { KnownCluster } from '../step/known-cluster.ts';
 import { START_FAILURES } from './plan-run.ts';
 import type { PodTable } from './pod-table.ts';
 import type { ResultTable } from './result-table.ts';
-import { hasCaptureContainer, isTerminal, keepStepPod, nodeIdOf, type StepPod } from './step-pod.ts';
+import {
+  hasCaptureContainer,
+  isTerminal,
+  keepGateAlone,
+  keepStepPod,
+  nodeIdOf,
+  ownGates,
+  type StepPod,
+} from './step-pod.ts';
+
+/** What the controller asks of the view beyond what decisions do. */
+export interface ControllerCluster extends KnownCluster {
+  /** A sidecar was seen not to start, at that time: misses do without one for a while. */
+  markSidecarBroken(at: Date): void;
+  /** The sidecar of a pod that was created at that time was seen to run. */
+  markSidecarWorking(createdAt: Date): void;
+  /** A pod got a sidecar, made at that time, by whichever replica. */
+  noteSidecarInjected(at: Date): void;
+}
 
 export interface WatchOptions {
   readonly kube: KubeWatchApi;
@@ -52,13 +70,13 @@ function watchPods(
   options: WatchOptions,
   selectors: { labelSelector: string; fieldSelector?: string },
 ): Reflector<StepPod> {
-  const { kube, log, pods, now, onPod, onSync } = options;
+  const { kube, log, cluster, pods, now, onPod, onSync } = options;
   return startReflector<StepPod>({
     kube,
     log,
     resource: RESOURCES.pods,
     ...selectors,
-    transform: keepStepPod,
+    transform: (object) => keepPod(cluster, object),
     on: {
       upsert: (pod) => podSeen(options, pod),
       remove: (pod) => {
@@ -68,6 +86,13 @@ function watchPods(
     },
     onSync,
   });
+}
+
+/** Of namespaces that have not opted in, what our gate holds, for it has to be let go, and nothing else. */
+function keepPod(cluster: ControllerCluster, object: KubeObject): StepPod | undefined {
+  const pod = keepStepPod(object);
+  if (pod === undefined || !cluster.isSynced || cluster.namespace(pod.namespace)?.isEnabled === true) return pod;
+  return ownGates(pod).length > 0 ? keepGateAlone(pod) : undefined;
 }
 
 function podSeen({ pods, results, cluster, now, onPod }: WatchOptions, pod: StepPod): void {

@@ -1,5 +1,6 @@
 import { Backoff, sleep } from '../base/backoff.ts';
 import type { Log } from '../base/log.ts';
+import { isEarlier } from './resource-version.ts';
 import type { KubeFailure, KubeObject, KubeWatchApi, ListScope, Selectors, WatchEnd, WatchEvent } from './types.ts';
 
 /** What is told of each change. An exception is logged and stops nothing. */
@@ -220,7 +221,7 @@ class ReflectorLoop<T> {
   /** False where the event cannot follow what came before. */
   #take(event: WatchEvent): boolean {
     const { resourceVersion = '' } = event.object.metadata ?? {};
-    if (isBefore(resourceVersion, this.#resourceVersion)) return false;
+    if (isEarlier(resourceVersion, this.#resourceVersion)) return false;
     if (event.type === 'DELETED') this.#remove(event.object);
     else if (event.type !== 'BOOKMARK') this.#upsert(event.object);
     if (resourceVersion !== '') this.#resourceVersion = resourceVersion;
@@ -315,12 +316,6 @@ function isExpired(end: KubeFailure): boolean {
 function isPassing(end: KubeFailure): boolean {
   if (end.status === 0) return end !== RESTORED && end.reason !== 'Unreadable';
   return end.status === 429 || end.status === 502 || end.status === 503;
-}
-
-/** Whether resource version `a` is certainly earlier than `b`. They are decimal numbers that only grow. */
-function isBefore(a: string, b: string): boolean {
-  if (!/^\d+$/.test(a) || !/^\d+$/.test(b)) return false;
-  return a.length === b.length ? a < b : a.length < b.length;
 }
 
 function keyOf(namespace: string | undefined, name: string): string {

@@ -34,6 +34,8 @@ function decideFully(ask: Ask, lookup: EntryLookup, context: DecideContext): Pod
     const { entry, message } = judged;
     return { decision: 'hit', reason: 'fresh-entry', message, step, memoization, entry };
   }
+  // It may be a hit: to run and to capture would be as wrong as to wait.
+  if (judged.reason === 'cache-not-held') return { decision: 'skip', reason: judged.reason, message: judged.message };
   const { capture, message } = chooseCapture(ask, context.cluster, context.settings.sidecar);
   return {
     decision: 'miss',

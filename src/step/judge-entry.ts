@@ -49,6 +49,7 @@ export function judgeLookup(
   if (isRefresh) return no('refresh', 'the step asks to run');
   const where = `key ${quote(key)} in cache ${cache}`;
   if (lookup.found === 'nothing') return no('no-entry', `no entry for ${where}`);
+  if (lookup.found === 'unknown') return no('cache-not-held', `cache ${cache} is not in memory`);
   if (lookup.found === 'malformed') return no('malformed-entry', `${where}: ${lookup.detail}`);
   const judged = judgeEntry(step, lookup.entry, maxAgeMs, now);
   return judged.fresh ? { ...judged, message: `${where}: ${judged.message}` } : judged;

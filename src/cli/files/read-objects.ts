@@ -40,7 +40,7 @@ export function indexCaches(
   maps: readonly KubeObject[],
   namespaces: ReadonlySet<string | undefined>,
 ): { readonly index: CacheIndex; readonly unread: readonly string[] } {
-  const index = createCacheIndex();
+  const index = createCacheIndex({ limitBytes: Number.POSITIVE_INFINITY });
   const unread: string[] = [];
   for (const map of maps) {
     const places = map.metadata?.namespace === undefined ? [...namespaces] : [map.metadata.namespace];

@@ -103,19 +103,97 @@ describe('createCacheIndex', () => {
     );
   });
 
-  it('holds no more than its limit, and takes a cache again when there is room', () => {
-    const leftOut: string[] = [];
-    const index = createCacheIndex({ limitBytes: 5_000, onLeftOut: ({ name }) => leftOut.push(name) });
-    const named = (name: string, length: number) =>
-      cache({ key: 'x'.repeat(length) }, { metadata: { namespace: 'team', name, labels: { [CACHE_LABEL]: 'Cache' } } });
-    index.upsert(named('a', 3_000));
-    index.upsert(named('b', 3_000));
-    expect(leftOut).toEqual(['b']);
-    expect(index.lookUp('team', 'b', 'key').found).toBe('nothing');
-    index.remove('team', 'a');
-    index.upsert(named('b', 3_000));
-    expect(index.lookUp('team', 'b', 'key').found).toBe('malformed');
-    expect(index.bytes).toBeLessThanOrEqual(5_000);
+  describe('memory', () => {
+    const named = (namespace: string, name: string, length: number, resourceVersion = '1') =>
+      cache(
+        { key: 'x'.repeat(length) },
+        { metadata: { namespace, name, resourceVersion, labels: { [CACHE_LABEL]: 'Cache' } } },
+      );
+    const given = (limitBytes: number) => {
+      const letGo: string[] = [];
+      const wanted: string[] = [];
+      const index = createCacheIndex({
+        limitBytes,
+        onLetGo: ({ namespace, name }) => letGo.push(`${namespace}/${name}`),
+        onWanted: (namespace, name) => wanted.push(`${namespace}/${name}`),
+      });
+      return { index, letGo, wanted };
+    };
+
+    it('is kept to its limit: what is let go is unknown, and wanted when it is asked for and there is room', () => {
+      const { index, letGo, wanted } = given(5_000);
+      index.upsert(named('team', 'a', 3_000));
+      index.upsert(named('team', 'b', 3_000));
+      expect(letGo).toEqual(['team/a']);
+      expect(index.bytes).toBeLessThanOrEqual(5_000);
+      expect(index.lookUp('team', 'a', 'key').found).toBe('unknown');
+      expect(index.lookUp('team', 'never', 'key').found).toBe('nothing');
+      index.remove('team', 'b');
+      expect(index.lookUp('team', 'a', 'key').found).toBe('unknown');
+      expect(wanted).toEqual(['team/a', 'team/a']);
+      index.upsert(named('team', 'a', 3_000));
+      expect(index.lookUp('team', 'a', 'key').found).toBe('malformed');
+    });
+
+    it('goes first of what was not asked for the longest', () => {
+      const { index, letGo } = given(10_000);
+      for (const name of ['a', 'b', 'c']) index.upsert(named('team', name, 2_500));
+      index.lookUp('team', 'a', 'key');
+      index.upsert(named('team', 'd', 2_500));
+      expect(letGo).toEqual(['team/b']);
+    });
+
+    it('is shared: who has less than a share of it loses none to who has more', () => {
+      fc.assert(
+        fc.property(
+          fc.array(fc.record({ namespace: fc.constantFrom('big', 'other', 'third'), length: fc.nat(4_000) }), {
+            maxLength: 60,
+          }),
+          (puts) => {
+            const { index } = given(30_000);
+            index.upsert(named('small', 'own', 5_000));
+            for (const [number, { namespace, length }] of puts.entries()) {
+              index.upsert(named(namespace, `c-${number}`, length));
+              expect(index.bytes).toBeLessThanOrEqual(30_000);
+              expect(index.lookUp('small', 'own', 'key').found).toBe('malformed');
+            }
+          },
+        ),
+      );
+    });
+
+    it('counts a text by what it takes', () => {
+      const { index } = given(100_000);
+      index.upsert(cache({ key: 'ä'.repeat(1_000) }));
+      const latin = index.bytes;
+      index.upsert(cache({ key: 'я'.repeat(1_000) }));
+      expect(index.bytes - latin).toBe(1_000);
+    });
+
+    it('takes no state that is older than the one it had', () => {
+      const { index } = given(100_000);
+      index.upsert(named('team', 'a', 10, '12'));
+      index.upsert(named('team', 'a', 99, '9'));
+      const { bytes } = index;
+      index.upsert(named('team', 'a', 99, '13'));
+      expect(index.bytes - bytes).toBe(89);
+    });
+
+    it('of a namespace that is being read holds what was read, and all else is unknown', () => {
+      const { index } = given(100_000);
+      index.clear('team', true);
+      expect(index.lookUp('team', 'a', 'key').found).toBe('unknown');
+      index.upsert(named('team', 'a', 10));
+      expect(index.lookUp('team', 'a', 'key').found).toBe('malformed');
+      index.markRead('team');
+      expect(index.lookUp('team', 'b', 'key').found).toBe('nothing');
+      index.clear('team', false);
+      expect({ size: index.size, bytes: index.bytes, found: index.lookUp('team', 'a', 'key').found }).toEqual({
+        size: 0,
+        bytes: 0,
+        found: 'nothing',
+      });
+    });
   });
 
   it('parses an entry once, however often it is asked for', () => {

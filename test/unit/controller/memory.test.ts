@@ -3,7 +3,7 @@ import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/base/names.ts';
 import { PodTable } from '../../../src/controller/pod-table.ts';
 import { createConfigMapReader } from '../../../src/controller/read-config-map.ts';
 import { ResultTable } from '../../../src/controller/result-table.ts';
-import { keepStepPod } from '../../../src/controller/step-pod.ts';
+import { keepGateAlone, keepStepPod } from '../../../src/controller/step-pod.ts';
 import type { KubeObject, KubeResult } from '../../../src/kube/types.ts';
 import { NOW_MS, podObject, podOf, resultOf } from './facts.ts';
 
@@ -58,6 +58,32 @@ describe('the pods that are remembered', () => {
     const kept = keepStepPod({ ...podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }), spec });
     expect(kept?.object.spec).not.toHaveProperty('tolerations');
     expect(kept?.object.spec).toHaveProperty('initContainers');
+  });
+
+  test('keep nothing that their author filled their containers with', () => {
+    const filler = 'x'.repeat(100_000);
+    const pod = podObject({ annotations: { 'stepmemo.io/decision': 'miss' } });
+    const spec = pod.spec as { containers: { env?: object[] }[] };
+    const containers = spec.containers.map((container) => ({
+      ...container,
+      command: ['sh'],
+      args: [filler],
+      env: [...(container.env ?? []), { name: 'DATA', value: filler }],
+    }));
+    const kept = keepStepPod({ ...pod, spec: { ...spec, containers } });
+    expect(kept?.object.spec).toEqual(keepStepPod(pod)?.object.spec);
+    expect(JSON.stringify(kept).length).toBeLessThan(10_000);
+  });
+
+  test('keep of a gated one little more than its names where nobody has opted in', () => {
+    const pod = podOf({
+      gates: [HIT_GATE],
+      annotations: { 'stepmemo.io/decision': 'hit', filler: 'x'.repeat(200_000) },
+    });
+    const kept = keepGateAlone(pod);
+    expect(kept).toMatchObject({ uid: pod.uid, name: pod.name, gates: [HIT_GATE], hasAnnotations: true });
+    expect(kept.annotations['stepmemo.io/decision']).toBe('hit');
+    expect(JSON.stringify(kept).length).toBeLessThan(2_000);
   });
 });
 

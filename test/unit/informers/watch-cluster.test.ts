@@ -179,6 +179,9 @@ describe('watchCluster', () => {
     await expect.poll(seen).toEqual(['on', 'off']);
   });
 
+  const untilWatched = (kube: MemoryKube) =>
+    expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+
   it('knows nothing before it is started, and what was there when it is synced', async () => {
     const { kube, cluster } = make();
     kube.put(RESOURCES.namespaces, {
@@ -223,7 +226,7 @@ describe('watchCluster', () => {
     const { kube, cluster } = make();
     cluster.start();
     await cluster.whenSynced();
-    await expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+    await untilWatched(kube);
     const quota = (hard: object) => ({ metadata: { namespace: 'team', name: 'quota' }, spec: { hard } });
     kube.put(RESOURCES.namespaces, namespace({ 'stepmemo.io/enabled': 'true' }));
     kube.put(RESOURCES.configMaps, cache('results', { key: entry }));
@@ -262,7 +265,7 @@ describe('watchCluster', () => {
     const { kube, cluster, log } = make();
     cluster.start();
     await cluster.whenSynced();
-    await expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+    await untilWatched(kube);
     for (let change = 0; change < 3; change += 1) {
       kube.put(RESOURCES.namespaces, namespace({ change: String(change) }, { 'stepmemo.io/memoize': 'on' }));
     }
@@ -274,7 +277,7 @@ describe('watchCluster', () => {
     const { kube, cluster } = make();
     cluster.start();
     await cluster.whenSynced();
-    await expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+    await untilWatched(kube);
     for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicies, policy(name));
     expect(cluster.arePoliciesInstalled).toBe(false);
     for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicyBindings, binding(name));
@@ -292,7 +295,7 @@ describe('watchCluster', () => {
     const { kube, log, cluster } = make({ controllerAccounts: ['a', 'b'] });
     cluster.start();
     await cluster.whenSynced();
-    await expect.poll(() => kube.calls.filter(({ verb }) => verb === 'watch').length).toBe(6);
+    await untilWatched(kube);
     for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicies, policy(name));
     for (const name of POLICY_NAMES) kube.put(RESOURCES.admissionPolicyBindings, binding(name));
     const knowing = (expression: string): KubeObject => ({
@@ -315,15 +318,56 @@ describe('watchCluster', () => {
     expect(cluster.arePoliciesInstalled).toBe(false);
   });
 
-  it('does not read a cache for which it has no memory, and says so once', async () => {
-    const { kube, cluster, log } = make({ cacheLimitBytes: 2_000 });
-    kube.put(RESOURCES.configMaps, cache('small', { key: entry }));
-    kube.put(RESOURCES.configMaps, cache('large', { key: entry, more: 'x'.repeat(3_000) }));
+  it('lets a cache go for which it has no memory, says so once, and reads it again when there is room', async () => {
+    const { kube, cluster, log } = make({ cacheLimitBytes: 4_000 });
+    kube.put(RESOURCES.namespaces, namespace({ 'stepmemo.io/enabled': 'true' }));
+    kube.put(RESOURCES.configMaps, cache('first', { key: entry, more: 'x'.repeat(3_000) }));
+    kube.put(RESOURCES.configMaps, cache('second', { key: entry, more: 'x'.repeat(3_000) }));
     cluster.start();
     await cluster.whenSynced();
-    expect(cluster.lookUp('team', 'small', 'key').found).toBe('entry');
-    expect(cluster.lookUp('team', 'large', 'key').found).toBe('nothing');
-    expect(log.lines.filter(({ level }) => level === 'warn')).toMatchObject([{ fields: { cache: 'large' } }]);
+    await untilWatched(kube);
+    expect(cluster.lookUp('team', 'second', 'key').found).toBe('entry');
+    expect(cluster.lookUp('team', 'first', 'key').found).toBe('unknown');
+    expect(log.lines.filter(({ level }) => level === 'warn')).toMatchObject([{ fields: { cache: 'first' } }]);
+    kube.drop(RESOURCES.configMaps, 'team', 'second');
+    await expect.poll(() => cluster.lookUp('team', 'first', 'key').found, { timeout: 5_000 }).toBe('entry');
+  });
+
+  it('holds no cache of a namespace that has not opted in, and reads them when it does', async () => {
+    const { kube, cluster } = make({ cacheLimitBytes: 100_000 });
+    kube.put(RESOURCES.namespaces, namespace({}));
+    for (let number = 0; number < 20; number += 1) {
+      kube.put(RESOURCES.configMaps, cache(`c-${number}`, { key: entry, more: 'x'.repeat(3_000) }));
+    }
+    cluster.start();
+    await cluster.whenSynced();
+    await untilWatched(kube);
+    expect(cluster.cacheStats).toEqual({ caches: 0, bytes: 0 });
+    kube.put(RESOURCES.namespaces, namespace({ 'stepmemo.io/enabled': 'true' }));
+    expect(cluster.lookUp('team', 'c-0', 'key').found).toBe('unknown');
+    await expect.poll(() => cluster.cacheStats.caches).toBe(20);
+    await expect.poll(() => cluster.lookUp('team', 'other', 'key').found).toBe('nothing');
+    kube.put(RESOURCES.namespaces, namespace({}));
+    expect(cluster.cacheStats).toEqual({ caches: 0, bytes: 0 });
+  });
+
+  it('takes up what it could not read of a namespace that opts in', { timeout: 15_000 }, async () => {
+    const { kube, cluster } = make();
+    kube.put(RESOURCES.namespaces, namespace({}));
+    kube.put(RESOURCES.configMaps, cache('results', { key: entry }));
+    cluster.start();
+    await cluster.whenSynced();
+    await untilWatched(kube);
+    let failures = 0;
+    kube.before = ({ verb }) => {
+      if (verb !== 'listPage' || failures > 0) return undefined;
+      failures += 1;
+      return fail(503, 'ServiceUnavailable', 'not now');
+    };
+    kube.put(RESOURCES.namespaces, namespace({ 'stepmemo.io/enabled': 'true' }));
+    await expect.poll(() => failures).toBe(1);
+    expect(cluster.lookUp('team', 'results', 'key').found).toBe('unknown');
+    await expect.poll(() => cluster.lookUp('team', 'results', 'key').found, { timeout: 8_000 }).toBe('entry');
   });
 
   it('hands the sidecar’s health on', async () => {
