@@ -16,20 +16,16 @@ import {
 } from './cluster.ts';
 
 /*
- * What needs rights that the workflow controller has not as shipped: its own memoization, and templates too large for
- * the pod. The role is for these suites alone.
+ * What needs rights that the workflow controller has not as shipped: its own memoization, for which the manifests have a role,
+ * and templates too large for the pod. That role is for this suite alone.
  */
-const ROLE = new URL('../../cluster/argo-native-role.yaml', import.meta.url).pathname;
-
-beforeAll(async () => {
-  expect(await readFile(ROLE, 'utf8')).toContain('test-only');
-  await kubectl('apply', '-f', ROLE);
-});
-afterAll(async () => {
-  await kubectl('delete', '-f', ROLE, '--ignore-not-found');
-});
+const CACHE_ROLE = new URL('../../manifests/extras/controller-cache-role', import.meta.url).pathname;
+const OFFLOAD_ROLE = new URL('../../cluster/argo-offload-role.yaml', import.meta.url).pathname;
 
 describe('native mode', () => {
+  beforeAll(() => kubectl('apply', '-k', CACHE_ROLE));
+  afterAll(() => kubectl('delete', '-k', CACHE_ROLE));
+
   const workflow = (key: string, extra: object = {}): KubeObject => ({
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',
@@ -80,6 +76,14 @@ describe('native mode', () => {
 });
 
 describe('templates too large for the pod', () => {
+  beforeAll(async () => {
+    expect(await readFile(OFFLOAD_ROLE, 'utf8')).toContain('test-only');
+    await kubectl('apply', '-f', OFFLOAD_ROLE);
+  });
+  afterAll(async () => {
+    await kubectl('delete', '-f', OFFLOAD_ROLE, '--ignore-not-found');
+  });
+
   const large = (extra: object = {}): KubeObject => ({
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',

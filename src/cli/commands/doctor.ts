@@ -1,4 +1,5 @@
-import { beginCheckup, CHECKS, type Finding } from '../cluster/checks.ts';
+import { CHECKS } from '../cluster/checks.ts';
+import { beginCheckup, type Finding } from '../cluster/checkup/finding.ts';
 import { formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
 
 export interface DoctorOptions {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RESOURCES } from '../../src/kube/types.ts';
 import { createNamespace, kubeAs, startServer, waitFor } from './harness.ts';
 import type { TestKube } from './test-kube.ts';
 
@@ -31,7 +32,8 @@ async function submit(namespace: string, template: object) {
   };
   const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows?dryRun=All`;
   const { status, warnings } = await admin.request('POST', url, object);
-  return { status, isWarned: warnings.some((warning) => WARNING.test(warning)) };
+  const has = (pattern: RegExp) => warnings.some((warning) => pattern.test(warning));
+  return { status, isWarned: has(WARNING), isSilent: has(/stepmemo has been silent since 20.*not cached/) };
 }
 
 const container = { memoize: MEMOIZE, outputs: OUTPUTS, container: { image: 'busybox' } };
@@ -52,7 +54,7 @@ describe('a Workflow that keeps its memoize', () => {
     { what: 'annotations', namespace: 'managed', template: annotated, isWarned: false },
     { what: 'a template without a pod', namespace: 'managed', template: suspended, isWarned: false },
   ] as const)('while stepmemo is away, $what: warned $isWarned', async ({ namespace, template, isWarned }) => {
-    expect(await submit(namespaces[namespace], template)).toEqual({ status: 201, isWarned });
+    expect(await submit(namespaces[namespace], template)).toMatchObject({ status: 201, isWarned });
   });
 
   describe('is none while stepmemo answers', () => {
@@ -67,7 +69,36 @@ describe('a Workflow that keeps its memoize', () => {
       ['a container', container],
       ['a script', script],
     ])('%s', async (_, template) => {
-      expect(await submit(namespaces.managed, template)).toEqual({ status: 201, isWarned: false });
+      expect(await submit(namespaces.managed, template)).toMatchObject({ status: 201, isWarned: false });
     });
+  });
+});
+
+describe('a Workflow with annotations', () => {
+  const path = { resource: RESOURCES.leases, namespace: 'stepmemo', name: 'stepmemo' };
+
+  async function renewed(secondsAgo: number): Promise<void> {
+    await admin.remove(path);
+    const renewTime = new Date(Date.now() - secondsAgo * 1000).toISOString().replace('Z', '000Z');
+    const spec = { holderIdentity: 'somebody', leaseDurationSeconds: 8, renewTime };
+    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'stepmemo' }, spec };
+    await admin.require('POST', '/apis/coordination.k8s.io/v1/namespaces/stepmemo/leases', lease);
+  }
+  const isSilent = async (namespace: string, template: object) => (await submit(namespace, template)).isSilent;
+
+  it('is told that stepmemo is silent once nobody has renewed its Lease for a minute', async () => {
+    await renewed(300);
+    await waitFor(() => isSilent(namespaces.managed, annotated), { what: 'the policy to see the Lease' });
+    expect(await isSilent(namespaces.other, annotated)).toBe(false);
+    expect(await isSilent(namespaces.managed, { container: { image: 'busybox' } })).toBe(false);
+    await renewed(5);
+    await waitFor(async () => !(await isSilent(namespaces.managed, annotated)), { what: 'the renewal to be seen' });
+  });
+
+  it('is told nothing where stepmemo has never run', async () => {
+    await renewed(300);
+    await waitFor(() => isSilent(namespaces.managed, annotated), { what: 'the policy to see the Lease' });
+    await admin.remove(path);
+    await waitFor(async () => !(await isSilent(namespaces.managed, annotated)), { what: 'the Lease to be gone' });
   });
 });
