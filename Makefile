@@ -32,6 +32,10 @@ fix: node_modules/.package-lock.json ## Format, and apply the linter's safe fixe
 docs: build ## Write the reference pages (config, reasons, metrics, command line)
 	npm run --silent docs
 
+.PHONY: manifests
+manifests: node_modules/.package-lock.json ## Write manifests/base from the chart
+	node scripts/manifests.ts "$$(cluster/build.sh helm 3 | tail -n 1)"
+
 .PHONY: clean
 clean: ## Remove what the build made (not the caches of the cluster)
 	rm -rf dist coverage

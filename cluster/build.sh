@@ -7,6 +7,7 @@
 #   build.sh argo VERSION          workflow-controller and argoexec (4.0.5, 3.7.15, 3.4.17)
 #   build.sh argo-manifests VERSION, kubectl    these alone
 #   build.sh nodejs                the Node.js binary for the image
+#   build.sh helm MAJOR            Helm 3 or 4, for the chart; its path is the last line printed
 #   build.sh manifest-oracle       kubectl's own reader of manifests, for tests; its path is the last line printed
 #   build.sh look-ahead-oracle VERSION   Argo's controller code with its fake clients, for `make look-ahead-oracle`; likewise
 # Several can be named at once.
@@ -37,6 +38,12 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     kubectl) want+=(kubectl) ;;
+    helm)
+      case ${2:-} in 3 | 4) ;; *) die "helm 3 or helm 4" ;; esac
+      printed=helm-$2
+      want+=("$printed")
+      shift
+      ;;
     manifest-oracle) want+=(manifest-oracle) printed=manifest-oracle ;;
     look-ahead-oracle)
       printed=look-ahead-oracle-$(argo_version "${2:-}")
@@ -137,6 +144,7 @@ make_artifact() { # NAME OUT
     etcd) go_build "$MODULES/etcd" go.etcd.io/etcd/server/v3 "$2" "" ;;
     manifest-oracle) go_build "$MODULES/manifest-oracle" . "$2" "" ;;
     look-ahead-oracle-*) look_ahead_oracle "${1##*-}" "$2" ;;
+    helm-*) go_build "$MODULES/$1" "helm.sh/helm/v${1#helm-}/cmd/helm" "$2" "" ;;
     coredns) go_build "$MODULES/coredns" . "$2" "" ;;
     gofakes3) go_build "$MODULES/s3" github.com/johannesboyne/gofakes3/cmd/gofakes3 "$2" "" ;;
     argo-manifests-*) argo_manifests "${1##*-}" "$2" ;;

@@ -1,5 +1,5 @@
 // Writes the reference pages that code is the source of: docs/config.md, docs/config.schema.json, docs/reasons.md,
-// docs/metrics.md and docs/cli.md. With --check it writes nothing and fails when a page is not what the code says.
+// docs/metrics.md, docs/cli.md and the schema of the chart's values. With --check it writes nothing and fails when a page is not what the code says.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { eventReason, REASONS, type Reason } from '../src/base/reasons.ts';
 import { configSchema } from '../src/config/config.ts';
 import { envName, flagName } from '../src/config/load-config.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
+import { chartSchema } from './chart-schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const isCheck = process.argv.includes('--check');
@@ -90,6 +91,7 @@ function cliPage(): string {
 
 const pages: Record<string, string> = {
   'docs/config.md': configPage(),
+  'charts/stepmemo/values.schema.json': chartSchema(),
   'docs/config.schema.json': `${JSON.stringify(z.toJSONSchema(configSchema, { io: 'input' }), null, 2)}\n`,
   'docs/reasons.md': reasonsPage(),
   'docs/metrics.md': await metricsPage(),

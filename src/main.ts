@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Command, Option } from 'commander';
@@ -211,6 +212,7 @@ interface ClusterFlags extends Omit<ClusterChoice, 'cluster'> {
   readonly yes: boolean;
   readonly force: boolean;
   readonly caches: boolean;
+  readonly prepare: boolean;
   readonly waitSeconds: string;
   readonly ownNamespace: string;
 }
@@ -232,6 +234,7 @@ program
   .description('take stepmemo off the cluster and leave it as it was')
   .option('--yes', 'apply; without it, list what would be done (dry run)', false)
   .option('--caches', 'delete the caches that stepmemo has written too', false)
+  .option('--prepare', 'leave the objects to what made them (Helm, Argo CD, Flux), and do all else', false)
   .option('--wait-seconds <seconds>', 'how long the server may take to end the pods that it holds back', '30')
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
   .action(async (flags: ClusterFlags) => {
@@ -265,10 +268,15 @@ await program.parseAsync();
 /** Commands on a cluster act with the rights of whoever runs them, in the namespace of their context. */
 async function onCluster(flags: ClusterChoice): Promise<KubeCommandDeps & { readonly namespace: string }> {
   // Loaded where it is needed: the client is most of the program, and decide and lint start without it.
-  const { createKubeApi, namespaceOf } = await import('./kube/client.ts');
+  const { createKubeApi, namespaceOf, ownNamespaceOfPod } = await import('./kube/client.ts');
   const listed = (process.env.KUBECONFIG ?? '').split(delimiter).filter((file) => file !== '');
-  const standard = listed.length > 0 ? listed : [join(homedir(), '.kube', 'config')];
-  const files = flags.kubeconfig === undefined ? standard : [flags.kubeconfig];
+  const standard = join(homedir(), '.kube', 'config');
+  const isNamed = flags.kubeconfig !== undefined || listed.length > 0;
+  // As kubectl: without any kubeconfig, a pod's own account.
+  if (!isNamed && !existsSync(standard) && process.env.KUBERNETES_SERVICE_HOST !== undefined) {
+    return { kube: createKubeApi(), out: processOutput, namespace: ownNamespaceOfPod() };
+  }
+  const files = flags.kubeconfig !== undefined ? [flags.kubeconfig] : isNamed ? listed : [standard];
   const { context, cluster, user } = flags;
   const choice = { files, context, user, ...(typeof cluster === 'string' && { cluster }) };
   try {

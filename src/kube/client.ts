@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -85,6 +85,17 @@ class KubeConfigAccess implements AccessSource {
 export function namespaceOf(choice: KubeconfigChoice): string {
   const config = loadChosen(choice);
   return config.getContextObject(config.getCurrentContext())?.namespace || 'default';
+}
+
+const POD_NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+
+/** The namespace of the pod that this runs in; `default` where the kubelet does not say. */
+export function ownNamespaceOfPod(): string {
+  try {
+    return readFileSync(POD_NAMESPACE_FILE, 'utf8').trim() || 'default';
+  } catch {
+    return 'default';
+  }
 }
 
 function loadKubeConfig(kubeconfig: string | KubeconfigChoice | undefined): KubeConfig {

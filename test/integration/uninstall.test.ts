@@ -121,7 +121,7 @@ describe('stepmemo release', () => {
 });
 
 describe('stepmemo uninstall', () => {
-  const options = { yes: true, caches: false, ownNamespace: 'stepmemo', waitMs: 5_000 };
+  const options = { yes: true, caches: false, prepare: false, ownNamespace: 'stepmemo', waitMs: 5_000 };
 
   it('leaves no trace of stepmemo, the gated pods to Kubernetes and the templates as they were', async () => {
     const created = must(await admin.create({ resource: RESOURCES.workflowTemplates, namespace: NAMESPACE }, template));

@@ -1,16 +1,7 @@
-import { COMPLETED_LABEL, WORKFLOW_LABEL } from '../../argo/names.ts';
 import { ENABLED_LABEL } from '../../base/names.ts';
-import { listOwnCaches } from '../../cache/own-caches.ts';
-import {
-  type KubeApi,
-  type KubeFailure,
-  type KubeObject,
-  type ObjectPath,
-  RESOURCES,
-  type ResourcePath,
-} from '../../kube/types.ts';
+import { type KubeApi, type KubeFailure, type KubeObject, RESOURCES } from '../../kube/types.ts';
 import { restoreMemoize } from '../../workflow/restore-memoize.ts';
-import { listGatedPods, listMarkedResults, removeResult } from '../cluster/gated-pods.ts';
+import { listGatedPods, removeResult } from '../cluster/gated-pods.ts';
 import {
   describeFailure,
   EXIT_OK,
@@ -18,88 +9,41 @@ import {
   fail,
   formatTable,
   type KubeCommandDeps,
-  listOrNone,
   nameObject,
   sleepOf,
 } from '../cluster/kube-command.ts';
-import { changeStored, listClusterTemplates, listTemplates } from '../cluster/stored-objects.ts';
+import { changeStored } from '../cluster/stored-objects.ts';
+import {
+  type Doomed,
+  describePlan,
+  findLeftoverResults,
+  Lost,
+  must,
+  planUninstall,
+  type UninstallPlan,
+  type UninstallScope,
+} from '../cluster/uninstall-plan.ts';
 import { isServerRunning, releaseAll } from './release.ts';
 
-export interface UninstallOptions {
+export interface UninstallOptions extends UninstallScope {
   /** Apply; without it, list what would be done (dry run). */
   readonly yes: boolean;
-  /** Delete the caches that stepmemo has written too. */
-  readonly caches: boolean;
-  /** Where stepmemo runs. */
-  readonly ownNamespace: string;
   /** How long to wait for the server to end the pods that it holds back, and then for it to stop, in milliseconds. */
   readonly waitMs: number;
 }
 
-/** All objects of the manifests carry it. */
-const PART_OF = 'app.kubernetes.io/part-of=stepmemo';
 const POLL_MS = 250;
-
-const rbac = (resource: string): ResourcePath => ({ group: 'rbac.authorization.k8s.io', version: 'v1', resource });
-
-const WEBHOOKS = [RESOURCES.mutatingWebhookConfigurations, RESOURCES.validatingWebhookConfigurations];
-/** Bindings before what they bind, so that nothing is half in force. */
-const CLUSTER_OBJECTS = [
-  RESOURCES.admissionPolicyBindings,
-  RESOURCES.admissionPolicies,
-  rbac('clusterrolebindings'),
-  rbac('clusterroles'),
-  rbac('rolebindings'),
-  rbac('roles'),
-];
-/** What stepmemo has in its own namespace, where that is not its own to delete. */
-const NAMESPACED_OBJECTS = [
-  RESOURCES.deployments,
-  { group: 'policy', version: 'v1', resource: 'poddisruptionbudgets' },
-  { group: 'networking.k8s.io', version: 'v1', resource: 'networkpolicies' },
-  { group: '', version: 'v1', resource: 'services' },
-  { group: '', version: 'v1', resource: 'serviceaccounts' },
-  RESOURCES.configMaps,
-  RESOURCES.secrets,
-  RESOURCES.leases,
-] as const;
-
-/** One object that goes, and where it is. */
-interface Doomed {
-  readonly path: ObjectPath;
-  readonly object: KubeObject;
-}
-
-/** All that an uninstall will touch, as found before anything is changed. */
-interface Plan {
-  readonly webhooks: readonly Doomed[];
-  readonly gatedPods: readonly KubeObject[];
-  readonly templates: readonly KubeObject[];
-  readonly results: readonly KubeObject[];
-  readonly caches: readonly Doomed[];
-  readonly clusterObjects: readonly Doomed[];
-  readonly deployment: readonly Doomed[];
-  /** The namespace itself, or what stepmemo has in it where somebody else made it. */
-  readonly ownObjects: readonly Doomed[];
-}
-
-/** A call that failed where the uninstall cannot go on. */
-class Lost extends Error {}
-
-function must<T>(what: string, result: { ok: true; value: T } | KubeFailure): T {
-  if (result.ok) return result.value;
-  throw new Lost(describeFailure(what, result));
-}
 
 /**
  * `stepmemo uninstall`: takes stepmemo out of a cluster and leaves that as it was. The order matters: webhooks first,
  * so that no new pod is held back; then the gated pods, ended by the server while it runs, released when it has stopped;
- * then memoize moves back into stored templates; then everything else goes, the namespace last.
+ * then memoize moves back into stored templates; then everything else goes, the namespace last. Where another program owns
+ * the objects, `--prepare` does all of it but the last step.
  */
 export async function runUninstall(options: UninstallOptions, deps: KubeCommandDeps): Promise<number> {
   const { out } = deps;
   try {
-    const plan = await makePlan(options, deps.kube);
+    const plan = await planUninstall(options, deps.kube);
     const rows = describePlan(plan);
     if (rows.length === 0) {
       out.print('Nothing of stepmemo is in this cluster.');
@@ -123,113 +67,6 @@ export async function runUninstall(options: UninstallOptions, deps: KubeCommandD
   }
 }
 
-// ---- the plan
-
-async function makePlan(options: UninstallOptions, kube: KubeApi): Promise<Plan> {
-  const { ownNamespace: namespace } = options;
-  const deployments = await findOwn(kube, RESOURCES.deployments, namespace);
-  return {
-    webhooks: await findAll(kube, WEBHOOKS),
-    gatedPods: must('pods cannot be listed', await listGatedPods(kube)),
-    templates: await findMovedTemplates(kube),
-    results: await findLeftoverResults(kube),
-    caches: options.caches ? must('caches cannot be listed', await listOwnCaches(kube)) : [],
-    clusterObjects: await findAll(kube, CLUSTER_OBJECTS, namespace),
-    deployment: deployments,
-    ownObjects: await findOwnObjects(kube, namespace),
-  };
-}
-
-async function findOwn(kube: KubeApi, resource: ResourcePath, namespace?: string): Promise<Doomed[]> {
-  const what = `${resource.resource} cannot be listed`;
-  const found = must(what, await listOrNone(kube, { resource, namespace }, { labelSelector: PART_OF }));
-  return found.map((object) => ({ object, path: pathOf(resource, object) }));
-}
-
-/** Of several kinds, in all namespaces; what lies in our own namespace goes with that. */
-async function findAll(kube: KubeApi, resources: readonly ResourcePath[], except?: string): Promise<Doomed[]> {
-  const found: Doomed[] = [];
-  for (const resource of resources) found.push(...(await findOwn(kube, resource)));
-  return found.filter(({ path }) => path.namespace === undefined || path.namespace !== except);
-}
-
-function pathOf(resource: ResourcePath, { metadata }: KubeObject): ObjectPath {
-  const { namespace, name = '' } = metadata ?? {};
-  return { resource, name, ...(namespace !== undefined && { namespace }) };
-}
-
-async function findMovedTemplates(kube: KubeApi): Promise<readonly KubeObject[]> {
-  const templates = must('templates cannot be listed', await listTemplates(kube));
-  const clusterTemplates = must('ClusterWorkflowTemplates cannot be listed', await listClusterTemplates(kube));
-  return [...templates, ...clusterTemplates].filter((object) => restoreMemoize(object).patch.length > 0);
-}
-
-/**
- * Task results that stepmemo made and nobody will read any more: their pod runs for itself by now, or their workflow
- * has ended. One whose pod is Succeeded holds the outputs of a hit; Argo deletes it with the others of its workflow.
- */
-async function findLeftoverResults(kube: KubeApi): Promise<readonly KubeObject[]> {
-  const marked = must('task results cannot be listed', await listMarkedResults(kube));
-  if (marked.size === 0) return [];
-  const pods = must('pods cannot be listed', await kube.list({ resource: RESOURCES.pods }));
-  const phases = new Map(pods.map((pod) => [pod.metadata?.uid, phaseOf(pod)]));
-  const leftover: KubeObject[] = [];
-  for (const [uid, result] of marked) {
-    const phase = phases.get(uid);
-    if (phase === undefined ? await hasEnded(kube, result) : phase !== 'Succeeded') leftover.push(result);
-  }
-  return leftover;
-}
-
-function phaseOf(pod: KubeObject): string {
-  return (pod.status as { phase?: string } | undefined)?.phase ?? '';
-}
-
-async function hasEnded(kube: KubeApi, result: KubeObject): Promise<boolean> {
-  const { namespace = '', labels } = result.metadata ?? {};
-  const workflow = await kube.get({ resource: RESOURCES.workflows, namespace, name: labels?.[WORKFLOW_LABEL] ?? '' });
-  if (!workflow.ok) return workflow.status === 404;
-  return workflow.value.metadata?.labels?.[COMPLETED_LABEL] === 'true';
-}
-
-async function findOwnObjects(kube: KubeApi, name: string): Promise<readonly Doomed[]> {
-  const namespace = await kube.get({ resource: RESOURCES.namespaces, name });
-  if (!namespace.ok && namespace.status === 404) return [];
-  const object = must(`namespace ${name} cannot be read`, namespace);
-  if (object.metadata?.labels?.['app.kubernetes.io/part-of'] === 'stepmemo') {
-    return [{ object: { kind: 'Namespace', ...object }, path: { resource: RESOURCES.namespaces, name } }];
-  }
-  const found: Doomed[] = [];
-  for (const resource of NAMESPACED_OBJECTS) found.push(...(await findOwn(kube, resource, name)));
-  found.push(...(await findNamed(kube, RESOURCES.secrets, name, 'stepmemo-ca')));
-  found.push(...(await findNamed(kube, RESOURCES.leases, name, 'stepmemo')));
-  for (const resource of [rbac('rolebindings'), rbac('roles')]) found.push(...(await findOwn(kube, resource, name)));
-  return found;
-}
-
-/** What the server made itself, where it has no label. */
-async function findNamed(kube: KubeApi, resource: ResourcePath, namespace: string, name: string): Promise<Doomed[]> {
-  const path = { resource, namespace, name };
-  const found = await kube.get(path);
-  if (!found.ok && found.status === 404) return [];
-  const object = must(`${resource.resource} ${name} cannot be read`, found);
-  return object.metadata?.labels?.['app.kubernetes.io/part-of'] === 'stepmemo' ? [] : [{ object, path }];
-}
-
-function describePlan(plan: Plan): string[][] {
-  const rows = (step: string, objects: readonly KubeObject[]) => objects.map((object) => [step, nameObject(object)]);
-  const objectsOf = (doomed: readonly Doomed[]) => doomed.map(({ object }) => object);
-  return [
-    ...rows('delete', objectsOf(plan.webhooks)),
-    ...rows('end or release', plan.gatedPods),
-    ...rows('move memoize back', plan.templates),
-    ...rows('delete', plan.results),
-    ...rows('delete', objectsOf(plan.caches)),
-    ...rows('delete', objectsOf(plan.clusterObjects)),
-    ...rows('delete', objectsOf(plan.ownObjects)),
-  ];
-}
-
 /** What an uninstall leaves, because it is not stepmemo's. */
 async function noteWhatStays(options: UninstallOptions, { kube, out }: KubeCommandDeps): Promise<void> {
   if (!options.caches)
@@ -244,7 +81,7 @@ async function noteWhatStays(options: UninstallOptions, { kube, out }: KubeComma
 
 // ---- carrying it out
 
-async function carryOut(plan: Plan, options: UninstallOptions, deps: KubeCommandDeps): Promise<number> {
+async function carryOut(plan: UninstallPlan, options: UninstallOptions, deps: KubeCommandDeps): Promise<number> {
   const { kube, out } = deps;
   out.print('');
   await removeAll(plan.webhooks, kube, out);
@@ -257,6 +94,10 @@ async function carryOut(plan: Plan, options: UninstallOptions, deps: KubeCommand
     return fail(out, 'uninstall', 'the rest of stepmemo stays until that is mended; then run it again.', EXIT_UNDONE);
   }
   await removeAll(plan.caches, kube, out);
+  if (options.prepare) {
+    out.print('Nothing depends on stepmemo any more. Delete its objects with what made them (helm uninstall, say).');
+    return EXIT_OK;
+  }
   await removeAll(plan.clusterObjects, kube, out);
   await removeAll(plan.ownObjects, kube, out);
   await waitUntilGone(plan.ownObjects, options, deps);
@@ -281,7 +122,7 @@ async function removeAll(doomed: readonly Doomed[], kube: KubeApi, out: KubeComm
 }
 
 /** Lets the running server end the pods that it holds back, stops it, and lets go of those that are left. */
-async function freePods(plan: Plan, options: UninstallOptions, deps: KubeCommandDeps): Promise<boolean> {
+async function freePods(plan: UninstallPlan, options: UninstallOptions, deps: KubeCommandDeps): Promise<boolean> {
   const { kube, out } = deps;
   const gated = async () => must('pods cannot be listed', await listGatedPods(kube));
   if (await isServerRunning(kube, options.ownNamespace)) {

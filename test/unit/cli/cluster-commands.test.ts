@@ -307,7 +307,7 @@ describe('runRelease', () => {
 });
 
 describe('runUninstall', () => {
-  const options = { yes: true, caches: false, ownNamespace: 'stepmemo', waitMs: 1000 };
+  const options = { yes: true, caches: false, prepare: false, ownNamespace: 'stepmemo', waitMs: 1000 };
   const partOf = { labels: { 'app.kubernetes.io/part-of': 'stepmemo' } };
   const rbac = (resource: string) => ({ group: 'rbac.authorization.k8s.io', version: 'v1', resource });
   const clusterWide = [
@@ -364,6 +364,19 @@ describe('runUninstall', () => {
     printed = [];
     expect(await runUninstall(options, deps())).toBe(0);
     expect(printed).toEqual(['Nothing of stepmemo is in this cluster.']);
+  });
+
+  it('leaves the objects to their owner, and nothing that depends on stepmemo, with --prepare', async () => {
+    putPod('held');
+    putDeployment(0);
+    expect(await runUninstall({ ...options, prepare: true, yes: false }, deps())).toBe(0);
+    expect(said()).toMatch(/delete +Deployment stepmemo/);
+    expect(said()).not.toContain('ClusterRole');
+    expect(await runUninstall({ ...options, prepare: true }, deps())).toBe(0);
+    expect(said()).toContain('1 pod released');
+    expect(said()).toContain('memoize moved back in WorkflowTemplate a/shared');
+    expect(kube.peek(RESOURCES.mutatingWebhookConfigurations, undefined, 'stepmemo')).toBeUndefined();
+    for (const [, resource] of clusterWide.slice(2)) expect(kube.peek(resource, undefined, 'stepmemo')).toBeDefined();
   });
 
   it('lets a running server end its pods, and waits until it has stopped', async () => {
