@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['controller'],
   ['tls'],
   ['admission'],
+  ['memory-bounds.ts'],
   ['server.ts'],
   ['cli'],
   ['main.ts'],

@@ -20,6 +20,7 @@ import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
 import { readOwnImage } from './kube/own-pod.ts';
 import type { KubeApi } from './kube/types.ts';
+import { judgeMemory } from './memory-bounds.ts';
 import type { DecisionSettings } from './step/known-cluster.ts';
 import { createEventRecorder } from './telemetry/events.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -52,6 +53,8 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   const metrics = createMetrics();
   const kube = createKubeApi(given.kubeconfig);
   const config = await withSidecarImage(given, kube, log);
+  const tooLittle = judgeMemory(config, process.constrainedMemory());
+  if (tooLittle !== undefined) log.warn(tooLittle);
   const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
   const recordEvent = createEventRecorder(kube, log, hostname());

@@ -3,7 +3,7 @@ import type { Log } from '../base/log.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type AdmissionAnswer, answerVerdict } from './answer.ts';
-import { BodyBudget } from './body-budget.ts';
+import { BodyBudget, bodiesBytes } from './body-budget.ts';
 import { withDeadline } from './deadline.ts';
 import { type AdmissionRequest, describeReviewError, reviewSchema } from './review.ts';
 
@@ -110,9 +110,6 @@ function letPass(uid: string, reason: Reason, message: string): AdmissionAnswer 
 
 /** Enough for the largest object of a busy API server, and no more: nobody waits longer for a webhook. */
 const BODY_TIMEOUT_MS = 5_000;
-/** Bodies under way, for each that may be as large as can be: a replica holds about as much again for what they parse to. */
-const LARGEST_BODIES = 5;
-
 /**
  * Reads the JSON of a body, whatever the content type says: the API server sends JSON, and anything else fails to parse with
  * a reason. A compressed body could be a thousand times its length: 415.
@@ -120,7 +117,7 @@ const LARGEST_BODIES = 5;
 function createBodyReader({ bodyLimitBytes }: AdmissionAppOptions): RequestHandler {
   const budget = new BodyBudget({
     limitBytes: bodyLimitBytes,
-    totalBytes: LARGEST_BODIES * bodyLimitBytes,
+    totalBytes: bodiesBytes(bodyLimitBytes),
     timeoutMs: BODY_TIMEOUT_MS,
   });
   return async (request, response, next) => {
@@ -144,8 +141,12 @@ function judgeHeaders({ headers }: Request, limitBytes: number): { status: numbe
   return isTooLong ? { status: 413, message: `it is too large: more than ${limitBytes} bytes` } : undefined;
 }
 
-/** What is left of the body stays unread, so the connection is of no more use. */
+/**
+ * What is left of the body stays unread, so the connection is of no more use. Who is told to come back at once, as the API server
+ * then does (client-go's rest.Request retries by Retry-After), mostly meets another replica.
+ */
 function refuseBody(response: Response, status: number, message: string): void {
+  if (status === 503) response.set('Retry-After', '0');
   response
     .set('Connection', 'close')
     .status(status)

@@ -11,6 +11,14 @@ export interface BudgetOptions {
   readonly now?: () => number;
 }
 
+/** So many bodies may be as large as one can be. */
+const LARGEST_BODIES = 5;
+
+/** What all bodies under way may take, by the limit of one. */
+export function bodiesBytes(limitBytes: number): number {
+  return LARGEST_BODIES * limitBytes;
+}
+
 /** A body that is not whole yet. */
 interface Unfinished {
   readonly startedMs: number;

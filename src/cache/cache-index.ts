@@ -7,7 +7,8 @@ import { type EntryLookup, parseEntry } from './entry.ts';
 import { parseEntryMeta } from './entry-meta.ts';
 
 const HASHED_DATA_KEY = /^sha256-[0-9a-f]{64}$/;
-const DEFAULT_LIMIT_BYTES = 128 * 1024 * 1024;
+/** Most memory for texts of entries, as long as nothing else is said. */
+export const DEFAULT_LIMIT_BYTES = 128 * 1024 * 1024;
 /** Entries that are kept parsed: those of steps that run just now. */
 const PARSED_COUNT = 256;
 const PARSED_LIMIT_BYTES = 8 * 1024 * 1024;

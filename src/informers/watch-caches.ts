@@ -16,7 +16,7 @@ export interface CacheWatchOptions {
 }
 
 /** Full caches are 1 MiB each, and a page is in memory as a whole. */
-const PAGE_LIMIT = 50;
+export const PAGE_LIMIT = 50;
 /** How often a namespace may have a cache read again that was let go, in milliseconds. */
 const RELOAD_EVERY_MS = 1_000;
 const READ_AGAIN_MS = 5_000;
