@@ -185,8 +185,8 @@ test('the variant with one replica has no budget that would forbid to drain its 
 test('every policy compiles without a warning', async () => {
   const file = join(clusterInfo().scratch, 'policies.yaml');
   const policies = (await render(MANIFESTS)).filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
-  // One more only warns, and the server does not look for it.
-  expect(policies.length).toBe(names.POLICY_NAMES.length + 1);
+  // Two more only warn, and the server does not look for them.
+  expect(policies.length).toBe(names.POLICY_NAMES.length + 2);
   await writeFile(file, policies.map((object) => stringify(object)).join('---\n'));
   const { stderr } = await kubectl('apply', '--server-side', '--force-conflicts', '--dry-run=server', '-f', file);
   expect(stderr).toBe('');

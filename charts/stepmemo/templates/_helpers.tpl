@@ -25,6 +25,11 @@ app.kubernetes.io/part-of: stepmemo
 {{- join "," $accounts -}}
 {{- end }}
 
+{{/* Helm takes every number for a float, and would write a large whole one as 8e+06. */}}
+{{- define "stepmemo.number" -}}
+{{- if eq (floor .) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
+
 {{/* The server's settings as environment variables: `logLevel` becomes STEPMEMO_LOG_LEVEL. */}}
 {{- define "stepmemo.settings" -}}
 STEPMEMO_CONTROLLER_ACCOUNTS: {{ include "stepmemo.controllerAccounts" . | quote }}
@@ -37,6 +42,6 @@ STEPMEMO_CERT_SOURCE: "file"
 STEPMEMO_CERT_DIR: "/etc/stepmemo/tls"
 {{- end }}
 {{- range $name, $value := .Values.settings }}
-STEPMEMO_{{ $name | snakecase | upper }}: {{ if kindIs "map" $value }}{{ toJson $value | quote }}{{ else if kindIs "slice" $value }}{{ join "," $value | quote }}{{ else if kindIs "float64" $value }}{{ printf "%v" (int64 $value) | quote }}{{ else }}{{ toString $value | quote }}{{ end }}
+STEPMEMO_{{ $name | snakecase | upper }}: {{ if kindIs "map" $value }}{{ toJson $value | quote }}{{ else if kindIs "slice" $value }}{{ join "," $value | quote }}{{ else if kindIs "float64" $value }}{{ include "stepmemo.number" $value | quote }}{{ else }}{{ toString $value | quote }}{{ end }}
 {{- end }}
 {{- end }}
