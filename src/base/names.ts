@@ -1,5 +1,7 @@
 /** Names that stepmemo gives to things in the cluster: labels, annotations, gates, objects. */
 export const OWN_PREFIX = 'stepmemo.io/';
+/** Of our own replicas: `leader` or `follower`, for the Services of the webhooks that are asked again. */
+export const ROLE_LABEL = `${OWN_PREFIX}role`;
 export const ENABLED_LABEL = 'stepmemo.io/enabled';
 
 /** Settings of a namespace, as annotations. */

@@ -148,3 +148,8 @@ export function decisionSettings(config: Config, caBundle = ''): DecisionSetting
     },
   };
 }
+
+/** The Services in front of the webhooks: of all replicas, of the leader, of the others. */
+export function serviceNames({ serviceName }: Pick<Config, 'serviceName'>): readonly string[] {
+  return [serviceName, `${serviceName}-leader`, `${serviceName}-followers`];
+}

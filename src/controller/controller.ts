@@ -11,6 +11,7 @@ import type { RecordEvent } from '../telemetry/events.ts';
 import type { ControllerMetrics } from './execute.ts';
 import { PLAN_TIMING, type PlanTiming } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
+import { labelReplicas } from './label-replicas.ts';
 import { type PodRecord, PodTable } from './pod-table.ts';
 import { PodWorker } from './pod-worker.ts';
 import { createConfigMapReader } from './read-config-map.ts';
@@ -28,6 +29,8 @@ export interface ControllerOptions {
   readonly recordEvent: RecordEvent;
   /** Of this replica, for the lease; made up where it is left out. */
   readonly identity?: string;
+  /** Name of the pod that this runs in. */
+  readonly podName?: string;
   /** Wall clock, Unix milliseconds. */
   readonly now?: () => number;
   readonly timing?: Partial<PlanTiming>;
@@ -103,7 +106,10 @@ class RunningController implements Controller {
       onPod: (uid) => this.#queue.add(uid),
       onSync: () => this.#sweepIfDue(),
     });
-    this.#resync = setInterval(() => this.#lookAtAll(), config.resyncSeconds * 1000);
+    this.#resync = setInterval(() => {
+      this.#lookAtAll();
+      void this.#labelReplicas();
+    }, config.resyncSeconds * 1000);
     this.#resync.unref();
     this.#election = this.#elect().catch((error: unknown) => log.error({ err: error }, 'the leader election failed'));
   }
@@ -196,8 +202,16 @@ class RunningController implements Controller {
     this.#isLeader = true;
     this.#options.metrics.setLeader(true);
     this.#isSweepDue = true;
+    void this.#labelReplicas();
     this.#lookAtAll();
     this.#sweepIfDue();
+  }
+
+  async #labelReplicas(): Promise<void> {
+    const { kube, config, log, podName = process.env.POD_NAME ?? hostname() } = this.#options;
+    if (!this.#isLeader) return;
+    const trouble = await labelReplicas(kube, config.ownNamespace, podName);
+    if (trouble !== undefined) log.warn({ message: trouble }, 'the replicas could not be labelled by their role');
   }
 
   /**

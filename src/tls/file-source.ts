@@ -3,7 +3,7 @@ import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '../base/log.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, serviceNames } from '../config/config.ts';
 import type { KubeApi } from '../kube/types.ts';
 import { isPair, type Pair, parseCertificates } from './authority.ts';
 import { AcceptedPaths, lookAheadPath } from './look-ahead-path.ts';
@@ -124,8 +124,8 @@ class FileSource {
     const { config, kube, now } = this.#options;
     const path = lookAheadPath(reading.pair.key);
     this.paths.see(path, now());
-    const service = { namespace: config.ownNamespace, name: config.serviceName };
-    const where = { kube, service, configurationName: config.webhookConfigurationName };
+    const services = { namespace: config.ownNamespace, names: serviceNames(config) };
+    const where = { kube, services, configurationName: config.webhookConfigurationName };
     const read = await keepWebhookBundles(
       where,
       this.#ca === undefined ? undefined : { pem: this.#ca, lookAheadPath: path },

@@ -1,6 +1,6 @@
 import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '../base/log.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, serviceNames } from '../config/config.ts';
 import type { KubeApi } from '../kube/types.ts';
 import { type AuthorityTerms, bundleOf, chooseSigner, type Signer } from './authorities.ts';
 import { issueLeaf, leafNeedsRenewal, type Pair, parseCertificates, type Tools, verifyChain } from './authority.ts';
@@ -38,13 +38,20 @@ export function createSelfSource(options: SelfSourceOptions): SourceRounds {
   };
 }
 
-/** The names by which the API server and the sidecars call: the Service's, and the host of the capture URL. */
+/** The names by which the API server and the sidecars call: the Services', and the host of the capture URL. */
 export function namesOf(config: Config): string[] {
   const { serviceName, ownNamespace, captureUrl } = config;
-  const service = `${serviceName}.${ownNamespace}.svc`;
+  const [service = '', ...others] = serviceNames(config).map((name) => `${name}.${ownNamespace}.svc`);
   const captureHost = new URL(captureUrl).hostname.replace(/^\[(.*)\]$/, '$1');
   return [
-    ...new Set([service, `${service}.cluster.local`, `${serviceName}.${ownNamespace}`, serviceName, captureHost]),
+    ...new Set([
+      service,
+      `${service}.cluster.local`,
+      `${serviceName}.${ownNamespace}`,
+      serviceName,
+      ...others,
+      captureHost,
+    ]),
   ];
 }
 
@@ -110,8 +117,8 @@ class SelfSource {
   async #keepBundles(path: string): Promise<ReadBack> {
     const { config, kube, now } = this.#options;
     this.paths.see(path, now());
-    const service = { namespace: config.ownNamespace, name: config.serviceName };
-    const options = { kube, service, configurationName: config.webhookConfigurationName };
+    const services = { namespace: config.ownNamespace, names: serviceNames(config) };
+    const options = { kube, services, configurationName: config.webhookConfigurationName };
     const read = await keepWebhookBundles(options, { pem: this.bundle, lookAheadPath: path });
     if (read.ok) this.#bundles = read.bundles;
     return read;

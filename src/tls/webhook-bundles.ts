@@ -13,7 +13,7 @@ export interface WebhookBundlesOptions {
   /** Name of both configurations, the mutating and the validating one. */
   readonly configurationName: string;
   /** Webhooks that lead to another Service are left alone. */
-  readonly service: { readonly namespace: string; readonly name: string };
+  readonly services: { readonly namespace: string; readonly names: readonly string[] };
 }
 
 /** What every webhook of ours is to carry. */
@@ -120,7 +120,7 @@ function placesIn(
 ): { places: Place[]; resourceVersion: string; isInjected: boolean } {
   const { metadata, webhooks } = configurationSchema.parse(object);
   const isOurs = (service: { namespace: string; name: string } | null | undefined) =>
-    service?.namespace === options.service.namespace && service.name === options.service.name;
+    service?.namespace === options.services.namespace && options.services.names.includes(service.name);
   const places = (webhooks ?? []).flatMap(({ name, clientConfig }, index) =>
     isOurs(clientConfig.service)
       ? [

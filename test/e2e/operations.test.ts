@@ -203,6 +203,7 @@ describe('stepmemo', () => {
     const { stdout: built } = await run(`${ROOT}/cluster/build.sh`, ['helm', '4'], { maxBuffer: 16 * 1024 * 1024 });
     const program = built.trim().split('\n').at(-1) ?? '';
     const helm = (...args: readonly string[]) => run(program, [...args, '-n', 'memo', '--kubeconfig', kubeconfig]);
+    await helm('uninstall', 'mine', '--ignore-not-found', '--wait');
     const image = ['--set', 'image.repository=stepmemo', '--set', 'image.tag=local'];
     await helm('install', 'mine', `${ROOT}/charts/stepmemo`, '--create-namespace', '--wait', ...image);
 
@@ -226,7 +227,7 @@ describe('stepmemo', () => {
 
 async function decisionsOf(namespace: string): Promise<readonly string[]> {
   const pods = must(await (await admin()).list({ resource: RESOURCES.pods, namespace }));
-  return pods.map(({ metadata }) => metadata?.annotations?.['stepmemo.io/decision'] ?? 'none').sort();
+  return pods.flatMap(({ metadata }) => metadata?.annotations?.['stepmemo.io/decision'] ?? []).sort();
 }
 
 const submitPlain = (namespace: string): Promise<string> =>

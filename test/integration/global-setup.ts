@@ -157,7 +157,10 @@ async function install(slot: number): Promise<ClusterInfo> {
   await installArgo(apply, argoManifests, scratch);
   say('applying manifests/');
   await apply('-k', join(ROOT, 'manifests'));
-  await admin.require('POST', '/apis/discovery.k8s.io/v1/namespaces/stepmemo/endpointslices', endpointSlice());
+  for (const service of ['stepmemo', 'stepmemo-leader', 'stepmemo-followers']) {
+    const slices = '/apis/discovery.k8s.io/v1/namespaces/stepmemo/endpointslices';
+    await admin.require('POST', slices, endpointSlice(service));
+  }
   const serverKubeconfig = join(scratch, 'server.kubeconfig');
   await writeServerKubeconfig(admin, serverKubeconfig);
   await waitForPolicies(admin);
@@ -208,14 +211,14 @@ async function argoKustomization(manifests: string, scratch: string): Promise<st
 }
 
 /** Stands for the pods of the Deployment, of which there are none here. Its ports are set by startServer. */
-function endpointSlice(): object {
+function endpointSlice(service: string): object {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: {
-      name: 'stepmemo-host',
+      name: `${service}-host`,
       namespace: 'stepmemo',
-      labels: { 'kubernetes.io/service-name': 'stepmemo', 'endpointslice.kubernetes.io/managed-by': 'stepmemo-tests' },
+      labels: { 'kubernetes.io/service-name': service, 'endpointslice.kubernetes.io/managed-by': 'stepmemo-tests' },
     },
     addressType: 'IPv4',
     endpoints: [],

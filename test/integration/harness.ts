@@ -278,10 +278,11 @@ async function waitUntilReady(child: ChildProcess, handle: ServerHandle): Promis
 /** Makes the Service lead to these servers, or to none. They have to share their ports, so: to one, as a rule. */
 export async function pointServiceAt(
   targets: readonly Pick<ServerHandle, 'webhookPort' | 'capturePort'>[],
+  service = 'stepmemo',
 ): Promise<void> {
   const admin = await kubeAs('admin');
   const [first] = targets;
-  const path = '/apis/discovery.k8s.io/v1/namespaces/stepmemo/endpointslices/stepmemo-host';
+  const path = `/apis/discovery.k8s.io/v1/namespaces/stepmemo/endpointslices/${service}-host`;
   const endpoints =
     first === undefined ? [] : [{ addresses: [clusterInfo().hostAddress], conditions: { ready: true } }];
   const ports =

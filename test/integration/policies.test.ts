@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as names from '../../src/base/names.ts';
+import { labelReplicas } from '../../src/controller/label-replicas.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../src/kube/types.ts';
 import { createNamespace, kubeAs, kubeAsController, must, type TestKube } from './harness.ts';
 
@@ -335,6 +336,22 @@ describe('task results that others write', () => {
 
 // ---- our own account
 
+const NAME = 'app.kubernetes.io/name';
+
+/** As the namespace of the server asks for. */
+function podSpecRestricted(): object {
+  return {
+    securityContext: { runAsNonRoot: true, runAsUser: 1, seccompProfile: { type: 'RuntimeDefault' } },
+    containers: [
+      {
+        name: 'server',
+        image: 'none',
+        securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+      },
+    ],
+  };
+}
+
 describe("the server's own account and pods", () => {
   const policy = 'stepmemo-own-pods';
 
@@ -352,6 +369,38 @@ describe("the server's own account and pods", () => {
     expectPassed(await own.patch(pathOf(pod), gate));
     const both = await madePod({ ...GATED, gates: [names.MISS_GATE, 'example.com/queue'] });
     expectPassed(await own.patch(pathOf(both), [{ op: 'remove', path: '/spec/schedulingGates/0' }]));
+  });
+  test('it labels its own replicas by their role, and changes nothing else about them', async () => {
+    const where = { resource: RESOURCES.pods, namespace: 'stepmemo' };
+    const at = ({ metadata }: KubeObject) => ({ ...where, name: metadata?.name ?? '' });
+    const labels = { 'app.kubernetes.io/name': 'stepmemo', 'app.kubernetes.io/component': 'server' };
+    const replica = (metadata: object) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { generateName: 'replica-', namespace: 'stepmemo', ...metadata },
+      spec: podSpecRestricted(),
+    });
+    const pod = must(await admin.create(where, replica({ labels })));
+    const foreign = must(await admin.create(where, replica({ labels: { 'app.kubernetes.io/name': 'other' } })));
+    try {
+      const label = (value: string | null) => ({ metadata: { labels: { 'stepmemo.io/role': value } } });
+      expectPassed(await own.merge(at(pod), label('leader')));
+      expectPassed(await own.merge(at(pod), label('follower')));
+      expectRefused(await own.merge(at(pod), { metadata: { labels: { a: 'b' } } }), policy);
+      expectRefused(await own.merge(at(pod), { metadata: { labels: { [NAME]: 'other' } } }), policy);
+      expectRefused(await own.merge(at(pod), { metadata: { labels: { [NAME]: null } } }), policy);
+      expectRefused(await own.merge(at(pod), { metadata: { annotations: { a: 'b' } } }), policy);
+      expectRefused(await own.merge(at(foreign), label('leader')), policy);
+      const elsewhere = await madePod({ labels });
+      expectRefused(await own.merge(pathOf(elsewhere), label('leader')), policy);
+      expect(await labelReplicas(own, 'stepmemo', pod.metadata?.name ?? '')).toBeUndefined();
+      expect(must(await admin.get(at(pod))).metadata?.labels).toMatchObject({ 'stepmemo.io/role': 'leader' });
+      expect(await labelReplicas(own, 'stepmemo', 'another')).toBeUndefined();
+      expect(must(await admin.get(at(pod))).metadata?.labels).toMatchObject({ 'stepmemo.io/role': 'follower' });
+      expect(must(await admin.get(at(foreign))).metadata?.labels).not.toHaveProperty('stepmemo.io/role');
+    } finally {
+      for (const made of [pod, foreign]) await admin.remove(at(made));
+    }
   });
   test('it removes no gate of anybody else', async () => {
     const pod = await madePod({ ...GATED, gates: [names.HIT_GATE, 'example.com/queue'] });
