@@ -341,6 +341,7 @@ const NAME = 'app.kubernetes.io/name';
 /** As the namespace of the server asks for. */
 function podSpecRestricted(): object {
   return {
+    serviceAccountName: 'stepmemo',
     securityContext: { runAsNonRoot: true, runAsUser: 1, seccompProfile: { type: 'RuntimeDefault' } },
     containers: [
       {
