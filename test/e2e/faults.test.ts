@@ -15,7 +15,7 @@ import {
   untilEntries,
 } from './cluster.ts';
 import { serverProcesses, sidecarProcesses, signal } from './processes.ts';
-import { scaleServer, untilServerReady, withServerEnv } from './server.ts';
+import { scaleServer, serverPods, untilServerReady, withServerEnv } from './server.ts';
 
 /*
  * Never in the way: workflows end as they would without stepmemo, whatever happens to it.
@@ -130,6 +130,48 @@ describe('without stepmemo', () => {
       expect((await memoizedSteps(ended))[0]).toMatchObject({ decision: '', hasRun: true });
     } finally {
       must(await kube.patch(service, [{ op: 'replace', path, value: ports[index]?.targetPort }]));
+    }
+  });
+});
+
+describe('one of two replicas hangs', () => {
+  const replicaOf = async (role: string) =>
+    (await serverPods()).find(({ metadata }) => metadata?.labels?.['stepmemo.io/role'] === role)?.metadata?.uid;
+
+  /** With `memoize`, which somebody has to move; as a dry run. */
+  async function isMoved(): Promise<boolean> {
+    const template = {
+      name: 'a',
+      memoize: { key: 'k', maxAge: '1h', cache: { configMap: { name: 'faults' } } },
+      container: { image: 'busybox:local' },
+      outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
+    };
+    const spec = { entrypoint: 'a', templates: [template] };
+    const object = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata: { generateName: 'h-' }, spec };
+    const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows?dryRun=All`;
+    const { body } = await (await admin()).request('POST', url, object);
+    return JSON.stringify(body).includes('"stepmemo.io/key":"k"');
+  }
+
+  it.each(['leader', 'follower'])('the %s, and no submission passes by', async (role) => {
+    await waitFor(
+      async () => (await replicaOf('leader')) !== undefined && (await replicaOf('follower')) !== undefined,
+      {
+        what: 'the replicas to be labelled',
+        deadlineMs: 60_000,
+      },
+    );
+    const uid = await replicaOf(role);
+    if (uid === undefined) throw new Error(`there is no ${role}`);
+    const pids = await serverProcesses(uid);
+    expect(pids).toHaveLength(1);
+    signal(pids, 'SIGSTOP');
+    try {
+      // Within the seconds that it stays in the Services.
+      const moved = await Promise.all(Array.from({ length: 50 }, isMoved));
+      expect(moved.filter((one) => !one)).toEqual([]);
+    } finally {
+      signal(pids, 'SIGCONT');
     }
   });
 });

@@ -18,11 +18,17 @@ export async function findProcesses(...words: readonly string[]): Promise<readon
   return found;
 }
 
-export const serverProcesses = (): Promise<readonly number[]> => findProcesses('stepmemo.mjs', 'server');
+/** Servers, of one replica when its pod's UID is given. */
+export async function serverProcesses(podUid?: string): Promise<readonly number[]> {
+  return ofPod(await findProcesses('stepmemo.mjs', 'server'), podUid);
+}
 
 /** Sidecars of step pods, of one pod when its UID is given. */
 export async function sidecarProcesses(podUid?: string): Promise<readonly number[]> {
-  const all = await findProcesses('capture.mjs');
+  return ofPod(await findProcesses('capture.mjs'), podUid);
+}
+
+async function ofPod(all: readonly number[], podUid: string | undefined): Promise<readonly number[]> {
   if (podUid === undefined) return all;
   const mine: number[] = [];
   for (const pid of all) {
