@@ -1,10 +1,7 @@
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
 import { Command, Option } from 'commander';
 import { createLog } from './base/log.ts';
 import { MEMOIZE_MODES } from './base/names.ts';
-import type { KubeCommandDeps } from './cli/cluster/kube-command.ts';
+import { addClusterOptions, type ClusterChoice, onCluster } from './cli/cluster/connect.ts';
 import { type PurgeOptions, runLs, runPurge, runShow } from './cli/commands/caches.ts';
 import { type DecideOptions, runDecide } from './cli/commands/decide.ts';
 import { runDoctor } from './cli/commands/doctor.ts';
@@ -14,8 +11,9 @@ import { runMigrateCluster } from './cli/commands/migrate.ts';
 import { type PlanOptions, runPlan } from './cli/commands/plan.ts';
 import { runRelease } from './cli/commands/release.ts';
 import { runUninstall } from './cli/commands/uninstall.ts';
+import { addCompletionCommands } from './cli/completion.ts';
 import { runMigrateFiles } from './cli/files/migrate-files.ts';
-import { endQuietlyOnClosedPipe, processOutput } from './cli/output.ts';
+import { EXIT_USAGE, endQuietlyOnClosedPipe, exitWithErrors, processOutput } from './cli/output.ts';
 import { configSchema } from './config/config.ts';
 import { flagName, loadConfig } from './config/load-config.ts';
 
@@ -23,7 +21,6 @@ declare const STEPMEMO_VERSION: string;
 
 /** Exit codes of all commands: 0 done, 1 found or failed (each command says what), 2 bad usage or unreadable input. */
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 const program = new Command('stepmemo')
   .description('Step-level memoization for Argo Workflows, from outside the workflow controller.')
@@ -95,14 +92,6 @@ program
     const connect = async () => (await onCluster(options)).kube;
     process.exitCode = await runPlan({ ...options, files }, { out: processOutput, connect });
   });
-
-/** Which cluster, as kubectl is told it. `--cluster` alone is another flag in `migrate`. */
-interface ClusterChoice {
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly cluster?: string | boolean;
-  readonly user?: string;
-}
 
 interface LookFlags extends ClusterChoice {
   readonly namespace?: string;
@@ -255,40 +244,9 @@ const CLUSTER_COMMANDS: readonly string[] = [
   'uninstall',
 ];
 for (const command of program.commands.filter((one) => CLUSTER_COMMANDS.includes(one.name()))) {
-  command.option('--kubeconfig <file>', 'kubeconfig of the cluster (KUBECONFIG, then ~/.kube/config)');
-  command.option('--context <name>', 'context of the kubeconfig');
-  if (command.name() === 'migrate') continue;
-  command.option('--cluster <name>', 'cluster of the kubeconfig');
-  command.option('--user <name>', 'user of the kubeconfig');
+  addClusterOptions(command);
 }
 
+addCompletionCommands(program);
 endQuietlyOnClosedPipe();
 await program.parseAsync();
-
-/** Commands on a cluster act with the rights of whoever runs them, in the namespace of their context. */
-async function onCluster(flags: ClusterChoice): Promise<KubeCommandDeps & { readonly namespace: string }> {
-  // Loaded where it is needed: the client is most of the program, and decide and lint start without it.
-  const { createKubeApi, namespaceOf, ownNamespaceOfPod } = await import('./kube/client.ts');
-  const listed = (process.env.KUBECONFIG ?? '').split(delimiter).filter((file) => file !== '');
-  const standard = join(homedir(), '.kube', 'config');
-  const isNamed = flags.kubeconfig !== undefined || listed.length > 0;
-  // As kubectl: without any kubeconfig, a pod's own account.
-  if (!isNamed && !existsSync(standard) && process.env.KUBERNETES_SERVICE_HOST !== undefined) {
-    return { kube: createKubeApi(), out: processOutput, namespace: ownNamespaceOfPod() };
-  }
-  const files = flags.kubeconfig !== undefined ? [flags.kubeconfig] : isNamed ? listed : [standard];
-  const { context, cluster, user } = flags;
-  const choice = { files, context, user, ...(typeof cluster === 'string' && { cluster }) };
-  try {
-    return { kube: createKubeApi(choice), out: processOutput, namespace: namespaceOf(choice) };
-  } catch (error) {
-    return exitWithErrors([
-      `--kubeconfig: ${files.join(delimiter)}: ${error instanceof Error ? error.message : String(error)}`,
-    ]);
-  }
-}
-
-function exitWithErrors(errors: readonly string[]): never {
-  for (const error of errors) process.stderr.write(`stepmemo: ${error}\n`);
-  process.exit(EXIT_USAGE);
-}

@@ -24,3 +24,14 @@ export function endQuietlyOnClosedPipe(): void {
     });
   }
 }
+
+/** Exit codes: all done (or a dry run), something could not be done, wrong usage. */
+export const EXIT_OK = 0;
+export const EXIT_UNDONE = 1;
+export const EXIT_USAGE = 2;
+
+/** For what the command line itself is wrong about. */
+export function exitWithErrors(errors: readonly string[]): never {
+  for (const error of errors) process.stderr.write(`stepmemo: ${error}\n`);
+  process.exit(EXIT_USAGE);
+}

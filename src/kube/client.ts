@@ -27,6 +27,8 @@ export interface KubeconfigChoice {
   readonly context?: string | undefined;
   readonly cluster?: string | undefined;
   readonly user?: string | undefined;
+  /** Who to act as, beside whom the kubeconfig says (kubectl's --as and --as-group). */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] } | undefined;
 }
 
 /**
@@ -58,7 +60,7 @@ class KubeConfigAccess implements AccessSource {
   current(): Promise<Access> {
     const nowMs = performance.now();
     if (this.#access && nowMs - this.#accessAtMs < ACCESS_LIFETIME_MS) return this.#access;
-    const access = accessOf(this.#config);
+    const access = accessOf(this.#config, typeof this.#path === 'object' ? this.#path.impersonate : undefined);
     this.#access = access;
     this.#accessAtMs = nowMs;
     // What could not be read now is tried again by the next call.
@@ -149,7 +151,7 @@ function mergeUnder(config: KubeConfig, next: KubeConfig): void {
   config.currentContext ||= next.currentContext;
 }
 
-async function accessOf(config: KubeConfig): Promise<Access> {
+async function accessOf(config: KubeConfig, impersonate: KubeconfigChoice['impersonate']): Promise<Access> {
   const cluster = config.getCurrentCluster();
   if (!cluster) throw new Error('the kubeconfig names no current cluster');
   const options: RequestOptions = {};
@@ -160,6 +162,10 @@ async function accessOf(config: KubeConfig): Promise<Access> {
     server: new URL(cluster.server),
     options: cluster.proxyUrl && agent ? { ...rest, agent } : rest,
     // An object, whatever the type allows: client-node sets members of it (config.ts:applyAuthorizationHeader).
-    headers: (headers ?? {}) as OutgoingHttpHeaders,
+    headers: {
+      ...((headers ?? {}) as OutgoingHttpHeaders),
+      ...(impersonate && { 'Impersonate-User': impersonate.user }),
+      ...(impersonate && impersonate.groups.length > 0 && { 'Impersonate-Group': [...impersonate.groups] }),
+    },
   };
 }

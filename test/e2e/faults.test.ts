@@ -91,6 +91,28 @@ describe('a step that ends badly', () => {
     expect(await entryOf(namespace, 'faults', 'terminated')).toBeUndefined();
   });
 
+  // It has written half of its output, and takes the signal for a wish to leave in order.
+  const HALF = "trap 'exit 0' TERM; echo half > /tmp/out; sleep 600 & wait $!";
+
+  it.each([
+    ['its workflow is stopped', 'stopped', { shutdown: 'Stop' }, {}],
+    ["its workflow's deadline passes", 'deadline', undefined, { activeDeadlineSeconds: 12 }],
+  ])('leaves no entry when %s and it ends with 0, half done', async (_, key, change, spec) => {
+    const object = workflow(key, HALF);
+    const name = await submit(namespace, { ...object, spec: { ...(object.spec as object), ...spec } });
+    await waitFor(
+      async () => (await podsOf({ namespace, name })).some((pod) => describeStep(pod).phase === 'Running'),
+      { what: 'the step to run', deadlineMs: 60_000 },
+    );
+    const kube = await admin();
+    if (change !== undefined)
+      must(await kube.merge({ resource: RESOURCES.workflows, namespace, name }, { spec: change }));
+    await untilEnded(namespace, name);
+    // Whatever was captured of it has been decided about once a later step's entry is there.
+    await givenEntry(`after-${key}`);
+    expect(await entryOf(namespace, 'faults', key)).toBeUndefined();
+  });
+
   it('uses the default of an output whose file is missing, and stores it', async () => {
     const outputs = { parameters: [{ name: 'out', valueFrom: { path: '/tmp/none', default: 'fallback' } }] };
     expect(await runToEnd('default', 'true', { outputs })).toMatchObject({ phase: 'Succeeded' });

@@ -10,11 +10,6 @@ export interface KubeCommandDeps {
   readonly sleep?: (ms: number) => Promise<void>;
 }
 
-/** Exit codes: all done (or a dry run), something could not be done, wrong usage. */
-export const EXIT_OK = 0;
-export const EXIT_UNDONE = 1;
-export const EXIT_USAGE = 2;
-
 /** Says what went wrong and returns the exit code. */
 export function fail(out: CommandOutput, command: string, message: string, exitCode: number): number {
   out.printError(`stepmemo ${command}: ${message}`);

@@ -4,16 +4,8 @@ import { CACHE_SELECTOR, isCache } from '../../cache/cache-label.ts';
 import { planRemovals } from '../../cache/plan-removal.ts';
 import { isOvertaken, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from '../../kube/types.ts';
 import { bytesOf, formatAge, type ListedEntry, listEntries } from '../cluster/cache-entries.ts';
-import {
-  describeFailure,
-  describeUnread,
-  EXIT_OK,
-  EXIT_UNDONE,
-  EXIT_USAGE,
-  fail,
-  formatTable,
-  type KubeCommandDeps,
-} from '../cluster/kube-command.ts';
+import { describeFailure, describeUnread, fail, formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
+import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 /*
  * `stepmemo ls`, `show` and `purge`: what the caches of a cluster hold, and taking it away. All with the rights of whoever

@@ -6,17 +6,9 @@ import { CACHE_SELECTOR } from '../../cache/cache-label.ts';
 import { readNamespace } from '../../informers/read-objects.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
 import { type ExplainedStep, explainSteps } from '../cluster/explain-steps.ts';
-import {
-  describeFailure,
-  describeUnread,
-  EXIT_OK,
-  EXIT_UNDONE,
-  EXIT_USAGE,
-  fail,
-  formatTable,
-  type KubeCommandDeps,
-} from '../cluster/kube-command.ts';
+import { describeFailure, describeUnread, fail, formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
 import { indexCaches } from '../files/read-objects.ts';
+import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 export interface ExplainOptions {
   /** `workflow/NAME` or `pod/NAME`. */

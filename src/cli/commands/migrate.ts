@@ -3,17 +3,9 @@ import { readNamespace } from '../../informers/read-objects.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
 import { hasOptedIn } from '../../workflow/labels.ts';
 import { type MoveResult, moveMemoize } from '../../workflow/move-memoize.ts';
-import {
-  describeFailure,
-  EXIT_OK,
-  EXIT_UNDONE,
-  EXIT_USAGE,
-  fail,
-  formatTable,
-  type KubeCommandDeps,
-  nameObject,
-} from '../cluster/kube-command.ts';
+import { describeFailure, fail, formatTable, type KubeCommandDeps, nameObject } from '../cluster/kube-command.ts';
 import { changeStored, listClusterTemplates, listTemplates } from '../cluster/stored-objects.ts';
+import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 export interface MigrateClusterOptions {
   readonly namespace?: string | undefined;

@@ -12,7 +12,7 @@ import { type KubeApi, type KubeObject, RESOURCES } from '../../kube/types.ts';
 import { type Leaf, type Walked, walkAhead } from '../../look-ahead/walk.ts';
 import { moveMemoize } from '../../workflow/move-memoize.ts';
 import { applyPatch } from '../apply-patch.ts';
-import { describeFailure, EXIT_OK, EXIT_UNDONE, EXIT_USAGE, formatTable } from '../cluster/kube-command.ts';
+import { describeFailure, formatTable } from '../cluster/kube-command.ts';
 import {
   indexCaches,
   inNamespace,
@@ -23,6 +23,7 @@ import {
 } from '../files/read-objects.ts';
 import { createSources, nameOfSource, type Sources } from '../files/source.ts';
 import type { CommandOutput } from '../output.ts';
+import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 export interface PlanOptions {
   readonly files: readonly string[];

@@ -2,15 +2,13 @@ import { type KubeApi, type KubeObject, RESOURCES } from '../../kube/types.ts';
 import { fateOf, listGatedPods, listMarkedResults, releasePod } from '../cluster/gated-pods.ts';
 import {
   describeFailure,
-  EXIT_OK,
-  EXIT_UNDONE,
-  EXIT_USAGE,
   fail,
   formatTable,
   holderOf,
   type KubeCommandDeps,
   nameObject,
 } from '../cluster/kube-command.ts';
+import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 export interface ReleaseOptions {
   readonly namespace?: string | undefined;

@@ -4,8 +4,6 @@ import { restoreMemoize } from '../../workflow/restore-memoize.ts';
 import { listGatedPods, removeResult } from '../cluster/gated-pods.ts';
 import {
   describeFailure,
-  EXIT_OK,
-  EXIT_UNDONE,
   fail,
   formatTable,
   type KubeCommandDeps,
@@ -23,6 +21,7 @@ import {
   type UninstallPlan,
   type UninstallScope,
 } from '../cluster/uninstall-plan.ts';
+import { EXIT_OK, EXIT_UNDONE } from '../output.ts';
 import { isServerRunning, releaseAll } from './release.ts';
 
 export interface UninstallOptions extends UninstallScope {

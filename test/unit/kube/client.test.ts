@@ -428,6 +428,14 @@ describe('which cluster is meant', () => {
     expect([namespaceOf({ files }), namespaceOf({ files, context: 'b' })]).toEqual(['default', 'team']);
   });
 
+  it('is asked as somebody else, where that is said', async () => {
+    const files = [file('one', { ...named('a', port()), 'current-context': 'a' })];
+    await tokenSent({ files, impersonate: { user: 'jane', groups: ['dev', 'ops'] } });
+    expect(asked.at(-1)?.headers).toMatchObject({ 'impersonate-user': 'jane', 'impersonate-group': 'dev, ops' });
+    await tokenSent({ files });
+    expect(asked.at(-1)?.headers).not.toHaveProperty('impersonate-user');
+  });
+
   it('is said where it is not there', () => {
     const files = [file('one', named('a', port()))];
     expect(() => createKubeApi({ files, context: 'no' })).toThrow('there is no context "no"');
