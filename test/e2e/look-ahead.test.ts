@@ -273,6 +273,8 @@ const FATES: readonly Fate[] = [
   { name: 'over its deadline', spec: { activeDeadlineSeconds: 8 } },
   { name: 'with podGC', spec: { podGC: { strategy: 'OnPodCompletion' } }, isQuick: true },
   { name: 'with parallelism', spec: { parallelism: 1 }, isQuick: true },
+  { name: 'with an exit handler', spec: { onExit: 'sleeper' }, isQuick: true },
+  { name: 'with a time to live', spec: { ttlStrategy: { secondsAfterCompletion: 10 } }, isQuick: true },
 ];
 
 describe('a workflow that is served in part', () => {
@@ -335,6 +337,17 @@ describe('a workflow that is served in part', () => {
     });
     expect(shape(ahead)).toEqual(shape(without));
     expect(ahead?.nodes.find(({ displayName }) => displayName === 'hit')?.memoizationStatus?.hit).toBe(true);
+  });
+
+  it('is deleted when its time is over, as without', async () => {
+    const kube = await admin();
+    for (const ended of outcomes.get('with a time to live') ?? []) {
+      const path = { resource: RESOURCES.workflows, namespace, name: ended.name };
+      await waitFor(async () => !(await kube.get(path)).ok, {
+        what: `${ended.name} to be deleted`,
+        deadlineMs: 60_000,
+      });
+    }
   });
 });
 
