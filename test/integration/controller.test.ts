@@ -740,6 +740,57 @@ function post(controller: Controller, step: MadeStep, value: string, overrides: 
   });
 }
 
+describe('calls of the API server', () => {
+  /** Notes each call, as docs/performance.md has them. */
+  function noting(): { calls: string[]; noted: KubeWatchApi } {
+    const calls: string[] = [];
+    const note = (verb: string, path: Partial<ObjectPath>, subresource = '') => {
+      calls.push(`${verb} ${path.resource?.resource}${subresource === '' ? '' : `/${subresource}`}`);
+    };
+    const noted: KubeWatchApi = {
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
+      get: (path) => {
+        note('get', path);
+        return kube.get(path);
+      },
+      create: (path, body) => {
+        note('create', path);
+        return kube.create(path, body);
+      },
+      patch: (path, patch, subresource) => {
+        note('patch', path, subresource);
+        return kube.patch(path, patch, subresource);
+      },
+    };
+    return { calls, noted };
+  }
+
+  test('are three for a hit', async () => {
+    const { calls, noted } = noting();
+    await putEntry('counted', 'from the cache', 'counted-hits');
+    await start({ kube: noted });
+    await untilSucceeded(await makeStep({ key: 'counted', cache: 'counted-hits' }));
+    expect(calls).toEqual(['get configmaps', 'create workflowtaskresults', 'patch pods/status']);
+  });
+
+  test('are five for a capture, beside the review of its token', async () => {
+    const { calls, noted } = noting();
+    const controller = await start({ kube: noted });
+    const step = await makeMiss({ key: 'counted', cache: 'counted-misses' });
+    await post(controller, step, 'x');
+    await executorReports(step, 'x');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilTold(step, 'captured');
+    expect(calls.filter((call) => call !== 'get pods')).toEqual([
+      'patch pods',
+      'get configmaps',
+      'get workflows',
+      'get configmaps',
+      'create configmaps',
+    ]);
+  });
+});
+
 describe('outputs that a sidecar posts', () => {
   test('become the entry once the pod has ended well', async () => {
     const controller = await start();
