@@ -127,7 +127,7 @@ class SharedIndex implements CacheIndex {
 
   clear(namespace: string, isUnread: boolean): void {
     const share = this.#shareOf(namespace);
-    for (const name of [...share.held.keys()]) this.#drop(share, name);
+    for (const name of [...share.held.keys()]) forgetTexts(this.#drop(share, name));
     this.#unheld -= share.unheld.size;
     share.unheld.clear();
     share.isUnread = isUnread;
@@ -197,11 +197,15 @@ class SharedIndex implements CacheIndex {
       share.unheld.set(name, resourceVersion);
       this.#unheld += 1;
     } else share.isUnread = true;
-    // Whoever else holds it shall not keep its texts in memory either.
-    cache.entries.clear();
-    cache.metas.clear();
+    forgetTexts(cache);
     this.#options.onLetGo?.({ namespace, name, bytes });
   }
+}
+
+/** Whoever else holds the cache, the watch say, shall not keep its texts in memory either. */
+function forgetTexts(cache: HeldCache | undefined): void {
+  cache?.entries.clear();
+  cache?.metas.clear();
 }
 
 /** What the index keeps of a ConfigMap: nothing of it is held on to but the texts of its entries. */

@@ -99,7 +99,10 @@ class BatchingWriter implements CacheWriter {
   }
 
   async settle(atMostMs: number): Promise<void> {
-    await Promise.race([Promise.all(this.#underWay), sleep(atMostMs)]);
+    const settled = new AbortController();
+    // A timer that is left behind would keep the process for its time.
+    void Promise.all(this.#underWay).then(() => settled.abort());
+    await sleep(atMostMs, settled.signal);
   }
 
   /** Until nothing waits for the cache any more. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CACHE_LABEL } from '../../../src/argo/names.ts';
-import { createCacheIndex } from '../../../src/cache/cache-index.ts';
+import { createCacheIndex, holdCache } from '../../../src/cache/cache-index.ts';
 import { dataKeyFor, metaKeyFor } from '../../../src/cache/data-key.ts';
 import { type Entry, serializeEntry } from '../../../src/cache/entry.ts';
 import { parseEntryMeta, serializeEntryMeta } from '../../../src/cache/entry-meta.ts';
@@ -177,6 +177,14 @@ describe('createCacheIndex', () => {
       const { bytes } = index;
       index.upsert(named('team', 'a', 99, '13'));
       expect(index.bytes - bytes).toBe(89);
+    });
+
+    it('is given back whoever else holds a cache that goes', () => {
+      const { index } = given(100_000);
+      const held = holdCache(named('team', 'a', 1_000));
+      index.put(held);
+      index.clear('team', false);
+      expect(held.entries.size).toBe(0);
     });
 
     it('of a namespace that is being read holds what was read, and all else is unknown', () => {

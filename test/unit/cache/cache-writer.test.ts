@@ -248,4 +248,14 @@ describe('the writer', () => {
     };
     expect(await write('a')).toMatchObject({ ok: false, reason: 'write-failed', message: 'a bug' });
   });
+
+  it('settles as soon as nothing is under way, and leaves no timer', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    await writer.settle(3_600_000);
+    const writing = write('a');
+    await writer.settle(3_600_000);
+    expect(await writing).toEqual({ ok: true, outcome: 'written' });
+    expect(timers()).toBe(before);
+  });
 });
