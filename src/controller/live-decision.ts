@@ -24,6 +24,8 @@ export interface LiveContext {
   readonly readConfigMap: ReadConfigMap;
 }
 
+const NOT_ENABLED = 'the namespace has not opted in';
+
 type Looked<T> = { readonly ok: true; readonly value: T } | KubeFailure;
 
 /**
@@ -31,6 +33,10 @@ type Looked<T> = { readonly ok: true; readonly value: T } | KubeFailure;
  * in place none but the configured controllers can make a pod with our gate, and without them nobody asks.
  */
 export async function decideLive(context: LiveContext, pod: StepPod, now: Date): Promise<Looked<PodDecision>> {
+  // First, for of such a pod little more is held than its gate.
+  if (context.cluster.namespace(pod.namespace)?.isEnabled !== true) {
+    return { ok: true, value: { decision: 'skip', reason: 'namespace-not-enabled', message: NOT_ENABLED } };
+  }
   const reading = await readWholeAsk(context, pod);
   if (!reading.ok) return reading;
   if (!('ask' in reading.value)) return { ok: true, value: reading.value };

@@ -245,12 +245,14 @@ describe('trouble', () => {
   });
 });
 
-test('a leaf is for the names of the Service and for the host of the capture URL', () => {
+test('a leaf is for the names of the Services and for the host of the capture URL', () => {
   expect(namesOf(configOf())).toEqual([
     SERVICE_NAME,
     'stepmemo.stepmemo.svc.cluster.local',
     'stepmemo.stepmemo',
     'stepmemo',
+    'stepmemo-leader.stepmemo.svc',
+    'stepmemo-followers.stepmemo.svc',
   ]);
   expect(namesOf(configOf({ captureUrl: 'https://[fd00::1]:8444' }))).toContain('fd00::1');
   expect(namesOf(configOf({ captureUrl: 'https://capture.example:8444' }))).toContain('capture.example');
