@@ -67,7 +67,7 @@ export function createView(): KnownCluster & { noteSidecarInjected(): void } {
     arePoliciesInstalled: true,
     isSidecarUsable: true,
     namespace: () => ({ isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' }),
-    lookUp: index.lookUp,
+    lookUp: (namespace, cache, key) => index.lookUp(namespace, cache, key),
     limitRanges: () => [],
     hasComputeQuota: () => false,
     noteSidecarInjected: () => undefined,

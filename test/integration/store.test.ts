@@ -258,7 +258,10 @@ describe('the way through a cache and back', () => {
       namespace,
       labelSelector: `${CACHE_LABEL}=Cache`,
       log: memoryLog(),
-      on: { upsert: index.upsert, remove: ({ metadata }) => index.remove(namespace, metadata?.name ?? '') },
+      on: {
+        upsert: (object) => index.upsert(object),
+        remove: ({ metadata }) => index.remove(namespace, metadata?.name ?? ''),
+      },
     });
     for (const [number, key] of KEYS.entries()) expect(await write('keys', key, `value ${number}`)).toEqual(WRITTEN);
     const found = (key: string) => {
