@@ -253,12 +253,13 @@ class Walker {
   }
 
   /** A step that is decided about when what comes before it has run. */
-  #follows(nodeName: string, open: string): void {
+  #follows(nodeName: string, open: string): Outcome {
     this.#leaves.push({
       nodeName,
       outcome: 'unforeseen',
       message: `it follows ${open}, which is not certain to be a hit`,
     });
+    return { is: 'open', id: undefined, mayErr: true };
   }
 
   /** As Argo makes a step whose condition is not met (steps.go, dag.go). */
@@ -303,8 +304,7 @@ class Walker {
     let doubtful: string | undefined;
     return calls.map((call) => {
       if (doubtful !== undefined) {
-        this.#follows(`${name}.${call.name}`, doubtful);
-        return { outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined };
+        return { outcomes: [this.#follows(`${name}.${call.name}`, doubtful)], fan: undefined };
       }
       const runs = this.#callAll(boundary, name, call, boundary.scope);
       if (runs.outcomes.some(mayErrIn)) doubtful = call.name;
@@ -378,9 +378,13 @@ class Walker {
     const before = this.#nodes.size;
     const tasks = readTasks(template);
     const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', base, scope: new Map() };
-    const { done, roots } = this.#walkTasks(boundary, tasks);
+    const { done, roots, isOmitting } = this.#walkTasks(boundary, tasks);
     if (tasks.some(({ name }) => done.get(name)?.is !== 'served'))
-      return this.#leaveOpen(place, template, { children: roots, mayErr: [...done.values()].some(mayErrIn) });
+      // Omitted tasks leave the DAG without their outputs, which may be what it cannot end without.
+      return this.#leaveOpen(place, template, {
+        children: roots,
+        mayErr: isOmitting || [...done.values()].some(mayErrIn),
+      });
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
     const values = readOutputs(template, boundary.scope);
     const whole = this.#whole(template, values, this.#nodes.size - before);
@@ -395,10 +399,12 @@ class Walker {
     const byName = new Map(tasks.map((task) => [task.name, task]));
     const done = new Map<string, Outcome>();
     const roots: string[] = [];
+    let isOmitting = false;
     for (const task of tasks) {
       const parents = task.depends.flatMap((name) => done.get(name) ?? []);
       const open = task.depends.find((name) => !isFulfilled(done.get(name), task.strict.has(name)));
       if (open !== undefined) {
+        isOmitting ||= done.get(open)?.is === 'served';
         this.#follows(`${place.nodeName}.${task.name}`, open);
         continue;
       }
@@ -409,7 +415,7 @@ class Walker {
       if (parents.length === 0) roots.push(id);
       for (const parent of outboundOf(parents)) this.#nodes.link(parent, id);
     }
-    return { done, roots };
+    return { done, roots, isOmitting };
   }
 
   /** A DAG in which something has still to run: its node leads to what is there. Without that the search would miss it. */
@@ -465,8 +471,14 @@ class Walker {
       return { outcomes: [outcome], fan: undefined };
     }
     const { withItems: _, withParam: __, withSequence: ___, ...raw } = filled.raw;
-    const outcomes = items.map(({ suffix, values }) => {
-      return this.#call({ ...own, nodeName: own.nodeName + suffix }, () => fillIn(raw, values));
+    let isDoubtful = false;
+    const outcomes = items.map(({ suffix, values }): Outcome => {
+      const nodeName = own.nodeName + suffix;
+      // The runs of a step are members of its group, which Argo leaves at the first error.
+      if (isDoubtful) return this.#follows(nodeName, call.name);
+      const outcome = this.#call({ ...own, nodeName }, () => fillIn(raw, values));
+      isDoubtful = kind === 'steps' && mayErrIn(outcome);
+      return outcome;
     });
     const all = outcomes.flatMap((outcome) => (outcome.is === 'served' ? [outcome.values] : []));
     const isWhole = all.length === outcomes.length && !outcomes.some(isSkipped);
@@ -497,6 +509,8 @@ interface WalkedTasks {
   readonly done: ReadonlyMap<string, Outcome>;
   /** The nodes that hang on the DAG's own. */
   readonly roots: readonly string[];
+  /** A task will be omitted in Argo's first look, for a task that it asks to have succeeded is skipped. */
+  readonly isOmitting: boolean;
 }
 
 interface Runs {

@@ -21,6 +21,7 @@ const WORK = {
   container: { image: 'busybox' },
 };
 
+const OMITTED = { parameters: [{ name: 'o', valueFrom: { parameter: '{{tasks.omitted.outputs.parameters.o}}' } }] };
 const call = (name: string, x: string, more: object = {}) => ({
   name,
   template: 'work',
@@ -288,6 +289,19 @@ describe('a group of steps of which one has to run', () => {
       ['wf[0].b', 'unforeseen', undefined],
     ]);
     expect(walked.nodes).toEqual([]);
+  });
+
+  it('serves none behind a DAG whose last task will be omitted: it ends at once, without its output', () => {
+    const tasks = [
+      call('first', 'one'),
+      { ...call('skipped', 'one'), when: 'a != a', depends: 'first' },
+      { ...call('omitted', 'one'), depends: 'skipped.Succeeded' },
+    ];
+    const inner = { name: 'inner', dag: { tasks }, outputs: OMITTED };
+    const main = { name: 'main', steps: [[{ name: 'a', template: 'inner' }, call('b', 'one')]] };
+    const walked = walk({}, { one: 'x' }, { templates: [main, inner, WORK] });
+    expect(found(walked).at(-1)).toEqual(['wf[0].b', 'unforeseen', undefined]);
+    expect(walked.nodes.some(({ name }) => name === 'wf[0].b')).toBe(false);
   });
 
   it('serves those before it', () => {
