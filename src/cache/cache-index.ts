@@ -110,8 +110,7 @@ class SharedIndex implements CacheIndex {
     const known = share.held.get(name)?.resourceVersion ?? share.unheld.get(name) ?? '';
     // A read that the watch has overtaken.
     if (isEarlier(cache.resourceVersion, known)) return;
-    this.#drop(share, name);
-    if (share.unheld.delete(name)) this.#unheld -= 1;
+    this.#forget(share, name);
     share.held.set(name, cache);
     this.#count(share, cache.bytes);
     this.#makeRoom();
@@ -120,8 +119,7 @@ class SharedIndex implements CacheIndex {
   remove(namespace: string, name: string): void {
     const share = this.#shares.get(namespace);
     if (share === undefined) return;
-    this.#drop(share, name);
-    if (share.unheld.delete(name)) this.#unheld -= 1;
+    this.#forget(share, name);
     this.#forgetEmpty(namespace, share);
   }
 
@@ -162,6 +160,11 @@ class SharedIndex implements CacheIndex {
     const share = this.#shares.get(namespace) ?? new Share();
     this.#shares.set(namespace, share);
     return share;
+  }
+
+  #forget(share: Share, name: string): void {
+    this.#drop(share, name);
+    if (share.unheld.delete(name)) this.#unheld -= 1;
   }
 
   #forgetEmpty(namespace: string, share: Share): void {

@@ -47,7 +47,7 @@ const FISH = `function __stepmemo_complete
 end
 complete -c stepmemo -a '(__stepmemo_complete)'`;
 
-/** kubectl runs a program of this name, \`kubectl_complete-stepmemo\` on the PATH, to complete \`kubectl stepmemo\`. */
+/** kubectl runs a program of this name, `kubectl_complete-stepmemo` on the PATH, to complete `kubectl stepmemo`. */
 const KUBECTL = `#!/bin/sh
 # Save it as kubectl_complete-stepmemo on the PATH, executable.
 exec kubectl stepmemo __complete "$@"`;

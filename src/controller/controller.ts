@@ -127,7 +127,6 @@ class RunningController implements Controller {
         markSidecarBroken: () => cluster.markSidecarBroken(new Date(this.#now())),
         now: this.#now,
       },
-      results: this.#results,
       settings: { ...PLAN_TIMING, ...timing, taskResultWaitMs: config.taskResultWaitMs },
       log,
       isLeader: () => this.#isLeader,

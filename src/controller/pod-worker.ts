@@ -8,13 +8,11 @@ import type { LiveContext } from './live-decision.ts';
 import { type Looked, takeLook } from './look.ts';
 import { planPod } from './plan-pod.ts';
 import type { PodRecord } from './pod-table.ts';
-import type { ResultTable } from './result-table.ts';
 import { isTerminal, nodeIdOf, readOwnEnd } from './step-pod.ts';
 
 export interface PodWorkerOptions {
   readonly live: LiveContext;
   readonly execution: Omit<ExecuteContext, 'onWritten'>;
-  readonly results: ResultTable;
   readonly settings: PlanSettings;
   readonly log: Log;
   readonly isLeader: () => boolean;
@@ -127,7 +125,7 @@ export class PodWorker {
   }
 
   #factsOf(record: PodRecord, looked: Looked): PodFacts {
-    const { live, results, isLeader } = this.#options;
+    const { live, isLeader } = this.#options;
     const { cluster } = live;
     const { pod } = record;
     if (isTerminal(pod) || readOwnEnd(pod).haveAllEnded) record.endSeenAtMs ??= this.#nowMs;
@@ -145,7 +143,7 @@ export class PodWorker {
       version: versionOf(pod.object),
       resultMadeAtMs: record.resultMadeAtMs,
       held: record.held,
-      watchedResult: results.get(pod.namespace, nodeIdOf(pod) ?? ''),
+      watchedResult: this.#execution.results.get(pod.namespace, nodeIdOf(pod) ?? ''),
       isBeingWritten: record.isBeingWritten,
       isSettled: record.isSettled,
       ...rest,

@@ -78,6 +78,7 @@ export class CacheWatch {
     // Before the first list nothing is missing: that reads them.
     const isLate = isEnabled && this.#reflector !== undefined;
     this.#index.clear(namespace, isLate);
+    this.#reloadedMs.delete(namespace);
     if (isLate) void this.#readAll(namespace);
   }
 

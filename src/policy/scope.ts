@@ -71,14 +71,8 @@ export interface PossibleValue {
  * then with the inputs too (common/util.go:SubstituteParams), and the pod that comes of it once more
  * (workflowpod.go:substitutePodParams): a tag that one pass brings in is filled in by the next, and no further.
  */
-export function possibleValues(
-  text: string,
-  subject: Subject,
-  scope: WorkflowScope,
-  depth = 0,
-): readonly PossibleValue[] {
-  if (depth > DEPTH_LIMIT) return [];
-  const inputs = inputsOf(subject, scope, depth);
+export function possibleValues(text: string, subject: Subject, scope: WorkflowScope): readonly PossibleValue[] {
+  const inputs = inputsOf(subject, scope, 0);
   return withoutTags(fillIn([given(text)], [globalsOf(scope), inputs, inputs]));
 }
 
@@ -157,7 +151,7 @@ function scalar(value: unknown): readonly string[] {
 }
 
 /** Whether the object is run as it stands, and not by another that may give values of its own. */
-function isRun({ kind }: Pick<WorkflowScope, 'kind'>): boolean {
+function isRun({ kind }: WorkflowScope): boolean {
   return kind === 'Workflow' || kind === 'CronWorkflow';
 }
 
