@@ -77,7 +77,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     secret: {
       route: LOOK_AHEAD_ROUTE,
       isPath: (path) => certificates.isLookAheadPath(path),
-      handler: createLookAhead({ cluster, kube, argo, knowsWorkflow: controller.knowsWorkflow, recordEvent, metrics }),
+      handler: createLookAhead({ cluster, kube, argo, controller, recordEvent, metrics }),
     },
     // What passes by the first is Argo's to memoize, and fails where its controller may not write caches; the second holds up
     // whoever submits.

@@ -2,6 +2,7 @@ import {
   type ArgoFacts,
   controllerConfigMap,
   describeDefaults,
+  isWrittenBack,
   readArtifactRepository,
 } from '../argo/controller-facts.ts';
 import { parseArgoVersion, versionOfControllers } from '../argo/versions.ts';
@@ -29,15 +30,14 @@ const STALE_MS = 60_000;
 /** Everything in the controller's namespace but step pods, of which there may be thousands. */
 const NO_STEP_PODS = '!workflows.argoproj.io/workflow';
 
+function unread(defaults: string): Omit<ArgoFacts, 'version'> {
+  return { defaults, artifactRepository: undefined, isWrittenBack: true };
+}
+
 const UNKNOWN: ArgoFacts = {
   version: 'unknown',
-  defaults: 'the configuration of the workflow controller is not read yet',
-  artifactRepository: undefined,
+  ...unread('the configuration of the workflow controller is not read yet'),
 };
-
-function unread(defaults: string): Omit<ArgoFacts, 'version'> {
-  return { defaults, artifactRepository: undefined };
-}
 
 /**
  * Reads version and configuration of the running workflow controllers, when they are first asked for and then again each
@@ -60,12 +60,17 @@ export function createArgoSource(options: ArgoSourceOptions): ArgoSource {
     if (detail !== told) log.warn({ controllerNamespace, detail }, 'the version of Argo is not known');
     told = detail;
     const version = fixed ?? (reading.known ? reading.version : 'unknown');
-    const configuration = pods.ok ? await readConfiguration(pods.value) : unread(pods.message);
-    known = { version, ...configuration };
+    known = { version, ...(pods.ok ? await readController(pods.value) : unread(pods.message)) };
     knownSinceMs = nowMs();
   }
 
-  async function readConfiguration(pods: readonly unknown[]): Promise<Omit<ArgoFacts, 'version'>> {
+  async function readController(pods: readonly unknown[]): Promise<Omit<ArgoFacts, 'version'>> {
+    return { ...(await readConfiguration(pods)), isWrittenBack: isWrittenBack(pods) };
+  }
+
+  async function readConfiguration(
+    pods: readonly unknown[],
+  ): Promise<Pick<ArgoFacts, 'defaults' | 'artifactRepository'>> {
     const name = controllerConfigMap(pods);
     if (name === undefined) return unread('several workflow controllers have configurations of their own');
     const found = await kube.get({ resource: RESOURCES.configMaps, namespace: controllerNamespace, name });

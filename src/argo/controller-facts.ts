@@ -9,6 +9,8 @@ export interface ArgoFacts {
   readonly defaults: string | undefined;
   /** The artifact repository of workflows that name none; undefined where there is none, or it is not known. */
   readonly artifactRepository: JsonObject | undefined;
+  /** Whether a controller takes what it has written itself for what is stored: what a webhook added to that is lost. */
+  readonly isWrittenBack: boolean;
 }
 
 const DEFAULT_CONFIG_MAP = 'workflow-controller-configmap';
@@ -116,4 +118,9 @@ function readSetting({ config, ...data }: JsonObject, name: string): unknown {
 export function controllerEnv(pods: readonly unknown[]): ReadonlyMap<string, string> {
   const env = controllerContainers(pods).flatMap((container) => objectsOf(container.env));
   return new Map(env.map(({ name, value }) => [String(name), String(value)]));
+}
+
+/** `INFORMER_WRITE_BACK`, off from 4.0 on (workflow/controller/operator.go:persistUpdates). */
+export function isWrittenBack(pods: readonly unknown[]): boolean {
+  return controllerEnv(pods).get('INFORMER_WRITE_BACK') === 'true';
 }

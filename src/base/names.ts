@@ -36,6 +36,8 @@ export type Operation = (typeof OPERATIONS)[number];
  * there what it has served.
  */
 export const LOOK_AHEAD_ANNOTATION = 'stepmemo.io/look-ahead';
+/** A label on a Workflow, `true`: more of its steps may be served when its controller writes it. */
+export const LOOK_AHEAD_MARK_LABEL = 'stepmemo.io/look-ahead-continues';
 /** Of the nodes that the server has given to a Workflow: by it they are known again when the Workflow passes a second time. */
 export const LOOK_AHEAD_DIGEST_ANNOTATION = 'stepmemo.io/look-ahead-digest';
 

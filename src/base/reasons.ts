@@ -133,6 +133,15 @@ export const REASONS = {
     meaning: 'Steps of the Workflow were served from the cache when it was submitted, with no pod.',
     fix: '',
   },
+  'served-ahead': {
+    meaning:
+      'Steps that follow on a hit were served together with it, in the same look of the workflow controller and with no pod.',
+    fix: '',
+  },
+  'workflow-not-going-on': {
+    meaning: 'The Workflow is suspended, stopped, failing or close to its deadline, so nothing is added to it.',
+    fix: '',
+  },
   'nothing-foreseen': {
     meaning:
       'No step of the Workflow is certain to be a hit, so all of them are decided about when their pods are made.',

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
+import type { Outputs } from '../argo/outputs.ts';
 import type { Log } from '../base/log.ts';
 import { createWorkQueue, type WorkClass, type WorkQueue } from '../base/work-queue.ts';
 import { type CacheWriter, createCacheWriter } from '../cache/cache-writer.ts';
@@ -16,7 +18,7 @@ import { type PodRecord, PodTable } from './pod-table.ts';
 import { PodWorker } from './pod-worker.ts';
 import { createConfigMapReader } from './read-config-map.ts';
 import { ResultTable } from './result-table.ts';
-import { isTerminal } from './step-pod.ts';
+import { isTerminal, nodeIdOf } from './step-pod.ts';
 import { sweepResults } from './sweep.ts';
 import { type ControllerCluster, startWatches, type Watches } from './watches.ts';
 
@@ -42,6 +44,10 @@ export interface Controller extends CaptureSink {
   readonly isSynced: boolean;
   /** Whether pods or task results of a Workflow of that name are there. */
   readonly knowsWorkflow: (namespace: string, name: string) => boolean;
+  /** The outputs with which stepmemo has ended the pod of a node, by whichever replica; undefined where it has not. */
+  readonly servedOutputs: (namespace: string, nodeId: string) => Outputs | undefined;
+  /** Resolves when there is news of one of these nodes, or after `waitMs`. */
+  readonly newsOf: (namespace: string, nodeIds: readonly string[], waitMs: number) => Promise<void>;
   /** Ends what is under way, gives the lease back and closes the watches. */
   stop(): Promise<void>;
 }
@@ -77,6 +83,7 @@ class RunningController implements Controller {
   readonly #ending = new AbortController();
   readonly #resync: NodeJS.Timeout;
   readonly #election: Promise<void>;
+  readonly #news = new EventEmitter().setMaxListeners(0);
   #isLeader = false;
   #isSweepDue = false;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
@@ -103,7 +110,11 @@ class RunningController implements Controller {
       pods: this.#table,
       results: this.#results,
       now: this.#now,
-      onPod: (uid) => this.#queue.add(uid),
+      onPod: (uid) => {
+        this.#queue.add(uid);
+        const pod = this.#table.get(uid)?.pod;
+        if (pod !== undefined) this.#news.emit(newsName(pod.namespace, nodeIdOf(pod) ?? ''));
+      },
       onSync: () => this.#sweepIfDue(),
     });
     this.#resync = setInterval(() => {
@@ -145,6 +156,27 @@ class RunningController implements Controller {
 
   readonly knowsWorkflow = (namespace: string, name: string): boolean => {
     return this.#table.hasPodOf(namespace, name) || this.#results.hasResultOf(namespace, name);
+  };
+
+  readonly servedOutputs = (namespace: string, nodeId: string): Outputs | undefined => {
+    const uid = this.#table.uidOfNode(namespace, nodeId);
+    const pod = uid === undefined ? undefined : this.#table.get(uid)?.pod;
+    const isEnded = pod?.phase === 'Succeeded' && !pod.isBeingDeleted;
+    const result = this.#results.get(namespace, nodeId);
+    return isEnded && result?.markedPodUid === uid ? (result?.outputs ?? {}) : undefined;
+  };
+
+  readonly newsOf = (namespace: string, nodeIds: readonly string[], waitMs: number): Promise<void> => {
+    const names = nodeIds.map((nodeId) => newsName(namespace, nodeId));
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        for (const name of names) this.#news.off(name, end);
+        resolve();
+      };
+      const timer = setTimeout(end, waitMs);
+      for (const name of names) this.#news.on(name, end);
+    });
   };
 
   async accept(post: Parameters<CaptureSink['accept']>[0]): ReturnType<CaptureSink['accept']> {
@@ -244,6 +276,10 @@ class RunningController implements Controller {
       isEnded: () => this.#ending.signal.aborted || !this.#isLeader,
     }).then((isWhole) => (isWhole ? undefined : again()), again);
   }
+}
+
+function newsName(namespace: string, nodeId: string): string {
+  return `${namespace}/${nodeId}`;
 }
 
 /** What stands in the way of a step comes before what is only to be stored. */

@@ -1,19 +1,47 @@
 import type { WorkflowNode } from './node.ts';
+import type { PresentNodes } from './present.ts';
+
+/** Nodes that are there already, and the children that some of them get. */
+export interface Around {
+  readonly nodes: PresentNodes;
+  readonly links: ReadonlyMap<string, readonly string[]>;
+}
 
 /**
  * What must hold of nodes before they are given to Argo, whatever made them; undefined where all of it does. A node that is
  * not linked is never found, and one that runs behind nothing runs for ever.
  */
-export function findBrokenRule(workflowName: string, nodes: readonly WorkflowNode[]): string | undefined {
+export function findBrokenRule(
+  workflowName: string,
+  nodes: readonly WorkflowNode[],
+  around?: Around,
+): string | undefined {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   if (byId.size !== nodes.length) return 'two nodes have one id';
-  const children = new Set(nodes.flatMap(({ children = [] }) => children));
+  const links = [...(around?.links ?? [])];
+  const children = new Set([...nodes.flatMap(({ children = [] }) => children), ...links.flatMap(([, ids]) => ids)]);
   const named = [...children, ...nodes.flatMap(({ outboundNodes = [] }) => outboundNodes)];
-  const missing = named.find((id) => !byId.has(id));
+  const isThere = (id: string) => byId.has(id) || around?.nodes.byId(id) !== undefined;
+  const missing = [...named, ...links.map(([id]) => id)].find((id) => !isThere(id));
   if (missing !== undefined) return `${missing} is named, and is not there`;
-  const broken = nodes.map((node) => ({ node, what: checkNode(node, byId, children, workflowName) }));
+  const broken = nodes.map((node) => ({
+    node,
+    what: checkNode(node, byId, children, workflowName) ?? (around && checkAdded(node, byId, around.nodes)),
+  }));
   const found = broken.find(({ what }) => what !== undefined);
   return found && `${found.node.name}: ${found.what}`;
+}
+
+/** A node takes the place of no other, and stands in what runs. */
+function checkAdded(
+  { id, boundaryID = '' }: WorkflowNode,
+  byId: ReadonlyMap<string, WorkflowNode>,
+  present: PresentNodes,
+): string | undefined {
+  if (present.byId(id) !== undefined) return 'it is there already';
+  if (byId.has(boundaryID)) return undefined;
+  const boundary = present.byId(boundaryID);
+  return boundary?.phase === 'Running' ? undefined : 'what holds it does not run';
 }
 
 function checkNode(

@@ -1,16 +1,47 @@
-import { parametersOf } from '../argo/scopes.ts';
 /**
  * Walks a Workflow as Argo will, for as long as what happens is certain: which nodes will be made, with which inputs, and
- * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all.
+ * for each leaf the entry that serves it, or why the walk ends there. Exact or not at all. It begins before the first node, or
+ * goes on from the nodes that are there.
  */
+import { parametersOf } from '../argo/scopes.ts';
 import { templateKind } from '../argo/workflow-walk.ts';
 import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { evaluateWhen } from './conditions.ts';
-import { judgeLeaf, type LeafContext, outputValues } from './leaf.ts';
+import { type JudgedLeaf, judgeLeaf, type LeafContext, outputValues } from './leaf.ts';
 import type { WorkflowNode } from './node.ts';
 import { NodeList, type NodeMembers } from './node-list.ts';
 import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
+import {
+  addValues,
+  type Boundary,
+  boundaryOf,
+  type CallPlace,
+  calledBy,
+  type Group,
+  type Inner,
+  isFulfilled,
+  isNews,
+  isSkipped,
+  mayErrIn,
+  type Outcome,
+  outboundOf,
+  type Place,
+  type Resolved,
+  type Runs,
+  type WalkedGroups,
+  type WalkedTasks,
+  type WholeSteps,
+} from './outcome.ts';
+import {
+  checkInputs,
+  hasEnded,
+  hasEndedWell,
+  type PresentNode,
+  PresentNodes,
+  type ServedOutputs,
+  valuesOf,
+} from './present.ts';
 import { baseOf, joinSpec, type LookUpTemplate, referredBase, type TemplateBase, withDefaults } from './references.ts';
 import {
   addAggregates,
@@ -20,11 +51,10 @@ import {
   readGlobals,
   readInputs,
   readOutputs,
-  readsResults,
   scopeOf,
   type Workflow,
 } from './scopes.ts';
-import { fillIn, type Scope, Unforeseen, type Values } from './values.ts';
+import { fillIn, Unforeseen, type Values } from './values.ts';
 
 export interface WalkInput extends Workflow, LeafContext {
   /** Stored template objects; none is known where it is left out. */
@@ -33,6 +63,15 @@ export interface WalkInput extends Workflow, LeafContext {
   readonly roomBytes?: number;
   /** Whether the time is up: what is not foreseen by then is left to the pods. */
   readonly isOverdue?: () => boolean;
+  /** Of a workflow that runs: what is there. What hangs on a hit of this moment is added, and nothing else. */
+  readonly present?: PresentWorkflow;
+}
+
+export interface PresentWorkflow {
+  readonly nodes: PresentNodes;
+  readonly served: ServedOutputs;
+  /** The spec that runs, of a Workflow that is made of a stored one. */
+  readonly storedSpec: JsonObject | undefined;
 }
 
 /** One step that the walk came to. */
@@ -42,6 +81,8 @@ export interface Leaf {
   readonly cache?: string;
   /** `unforeseen`: whether it is a hit is decided when Argo makes its pod. */
   readonly outcome: 'hit' | 'runs' | 'unforeseen';
+  /** It is left to its pod for no other reason than that it comes after a step that has to run. */
+  readonly isBehind?: boolean;
   /** From which entry, or why not. */
   readonly message: string;
 }
@@ -49,7 +90,11 @@ export interface Leaf {
 export interface Walked {
   /** Of all hits, and of what holds them; as Argo would have made them. */
   readonly nodes: readonly WorkflowNode[];
-  /** In the order of the walk. */
+  /** Children of nodes that were there before, by their ids; where they get more. */
+  readonly links: ReadonlyMap<string, readonly string[]>;
+  /** Ids of nodes whose pods are about to end as hits: once they have, more may be foreseen. */
+  readonly awaited: readonly string[];
+  /** In the order of the walk; of those that were there already none. */
   readonly leaves: readonly Leaf[];
   /** Whether nothing is left to run. */
   readonly isWhole: boolean;
@@ -65,49 +110,8 @@ export function walkAhead(input: WalkInput): Walked {
   return new Walker(input).walk();
 }
 
-/** What became of one call. */
-type Outcome =
-  /** All of it is served; what it gives to others is known. */
-  | {
-      readonly is: 'served';
-      readonly id: string;
-      readonly outbound: readonly string[];
-      readonly values: Values;
-      /** Its condition was not met: it gives nothing. */
-      readonly isSkipped?: boolean;
-    }
-  /** Some of it has still to run: nothing may follow. */
-  | {
-      readonly is: 'open';
-      readonly id: string | undefined;
-      /** Nobody knows what it is: Argo may err there, and then does not come to the steps beside it. */
-      readonly mayErr: boolean;
-    };
-
-/** Where a template is called. */
-interface Place {
-  readonly nodeName: string;
-  /** The node that holds it; undefined for the root. */
-  readonly boundaryName: string | undefined;
-  /** Whether somebody there reads the result of a call. */
-  readonly readsResult: (callName: string) => boolean;
-  readonly callName: string;
-  /** How it is called, as its node says. */
-  readonly called: Pick<WorkflowNode, 'templateName' | 'templateRef'>;
-  /** Where names of templates are looked up there. */
-  readonly base: TemplateBase;
-  readonly depth: number;
-}
-
-/** A steps or DAG template that is walked. */
-interface Boundary {
-  readonly place: Place;
-  readonly readsResult: (callName: string) => boolean;
-  readonly kind: 'steps' | 'tasks';
-  readonly base: TemplateBase;
-  /** What its calls have given so far. */
-  readonly scope: Map<string, string>;
-}
+/** Argo takes it from the container that we say has ended well. */
+const EXIT_CODE = [['outputs.exitCode', '0']] as const;
 
 class Walker {
   readonly #input: WalkInput;
@@ -117,11 +121,14 @@ class Walker {
   readonly #leaves: Leaf[] = [];
   readonly #roomBytes: number;
   readonly #references = new Set<string>();
+  readonly #present: PresentNodes;
+  readonly #awaited: string[] = [];
   #calls = 0;
 
   constructor(input: WalkInput) {
     this.#input = input;
-    this.#nodes = new NodeList(input.workflowName, input.now);
+    this.#present = input.present?.nodes ?? new PresentNodes();
+    this.#nodes = new NodeList(input.workflowName, input.now, this.#present);
     // Groups and links come after the steps that they hold.
     this.#roomBytes = 0.8 * (input.roomBytes ?? Number.POSITIVE_INFINITY);
   }
@@ -129,12 +136,12 @@ class Walker {
   walk(): Walked {
     const { workflowName, spec } = this.#input;
     try {
-      this.#spec = joinSpec(spec, this.#lookUpTemplate);
+      this.#spec = this.#input.present?.storedSpec ?? joinSpec(spec, this.#lookUpTemplate);
       checkSpec(this.#spec);
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
       this.#leaves.push({ nodeName: workflowName, outcome: 'unforeseen', message: error.message });
-      return { nodes: [], leaves: this.#leaves, isWhole: false, references: [] };
+      return { nodes: [], links: new Map(), awaited: [], leaves: this.#leaves, isWhole: false, references: [] };
     }
     this.#globals = readGlobals({ ...this.#input, spec: this.#spec });
     const { entrypoint, arguments: given } = this.#spec;
@@ -148,11 +155,19 @@ class Walker {
       base: isObject(spec.workflowTemplateRef)
         ? baseOf('local/', this.#spec, true)
         : baseOf(`local/${workflowName}`, this.#spec, false),
+      mayAdd: this.#input.present === undefined,
       depth: 0,
     };
     const outcome = this.#call(place, () => ({ template: entrypoint, arguments: given }));
     const isWhole = outcome.is === 'served';
-    return { nodes: this.#nodes.all(), leaves: this.#leaves, isWhole, references: [...this.#references] };
+    return {
+      nodes: this.#nodes.all(),
+      links: this.#nodes.links(),
+      awaited: this.#awaited,
+      leaves: this.#leaves,
+      isWhole,
+      references: [...this.#references],
+    };
   }
 
   readonly #lookUpTemplate: LookUpTemplate = (scope, name) => {
@@ -165,6 +180,8 @@ class Walker {
   // ---- one template
 
   #call(place: Place, makeCall: () => JsonObject): Outcome {
+    const ended = this.#ended(place.nodeName);
+    if (ended !== undefined) return ended;
     const before = this.#nodes.size;
     const leaves = this.#leaves.length;
     try {
@@ -176,6 +193,21 @@ class Walker {
       this.#giveUp(leaves, `${error.message} (${place.nodeName})`);
       this.#leaves.push({ nodeName: place.nodeName, outcome: 'unforeseen', message: error.message });
       return { is: 'open', id: undefined, mayErr: true };
+    }
+  }
+
+  /** What became of a node that Argo has seen end; undefined where there is none, or it has not. */
+  #ended(nodeName: string): Outcome | undefined {
+    const node = this.#present.get(nodeName);
+    if (node === undefined || !hasEnded(node)) return undefined;
+    try {
+      if (!hasEndedWell(node)) return { is: 'open', id: node.id, mayErr: true };
+      const outbound = this.#present.outboundOf(node);
+      const isSkipped = node.phase === 'Skipped';
+      return { is: 'served', id: node.id, outbound, values: valuesOf(node.outputs), isSkipped, isPast: true };
+    } catch (error) {
+      if (!(error instanceof Unforeseen)) throw error;
+      return { is: 'open', id: node.id, mayErr: true };
     }
   }
 
@@ -192,8 +224,10 @@ class Walker {
       throw new Unforeseen('the workflow is too large to be foreseen');
     if (this.#nodes.bytes > this.#roomBytes) throw new Unforeseen('the Workflow has no room for more nodes');
     if (this.#input.isOverdue?.() === true) throw new Unforeseen('there was no time left');
+    const present = this.#present.get(place.nodeName);
     const { when, ...rest } = call;
-    if ((when ?? '') !== '' && !evaluateWhen(when)) return this.#addSkipped(place, String(when));
+    // A node that is there has been decided about.
+    if (present === undefined && !this.#mayRun(place, when)) return this.#addSkipped(place, String(when));
     checkCall(rest);
     const { template, base } = this.#resolve(call, place.base);
     const inputs = readInputs(template, call, this.#globals);
@@ -202,17 +236,24 @@ class Walker {
     const values = new Map([...locals, ...inputValues(first.inputs)]);
     const filled = fillIn(first as JsonObject, values);
     checkTemplate(filled);
+    if (present !== undefined) checkInputs(present, filled);
     switch (templateKind(filled)) {
       case 'container':
       case 'script':
-        return this.#serveLeaf(place, filled);
+        return present === undefined ? this.#serveLeaf(place, filled) : this.#followLeaf(place, filled, present);
       case 'steps':
-        return this.#walkSteps(place, filled, { stored: template, base });
+        return this.#walkSteps(place, filled, { stored: template, base, present });
       case 'dag':
-        return this.#walkDag(place, filled, { stored: template, base });
+        return this.#walkDag(place, filled, { stored: template, base, present });
       default:
         throw new Unforeseen(`a template of kind ${templateKind(filled)} is left to its pod`);
     }
+  }
+
+  /** Whether the condition of a call is met, where Argo will ask. */
+  #mayRun({ mayAdd }: Place, when: unknown): boolean {
+    if (!mayAdd) throw new Unforeseen('Argo has not made it yet, though it might have');
+    return (when ?? '') === '' || evaluateWhen(when);
   }
 
   #resolve(call: JsonObject, from: TemplateBase): Resolved {
@@ -228,10 +269,25 @@ class Walker {
 
   // ---- leaves
 
-  #serveLeaf(place: Place, template: JsonObject): Outcome {
+  #judgeLeaf(place: Place, template: JsonObject): JudgedLeaf {
     const needsResult = place.readsResult(place.callName);
     const namesRepository = (this.#spec.artifactRepositoryRef ?? undefined) !== undefined;
-    const judged = judgeLeaf(template, { needsResult, namesRepository }, this.#input);
+    return judgeLeaf(template, { needsResult, namesRepository }, this.#input);
+  }
+
+  /** A step that has a pod: its outputs are certain once stepmemo has ended that, and with them what follows. */
+  #followLeaf(place: Place, template: JsonObject, { id, type }: PresentNode): Outcome {
+    const open: Outcome = { is: 'open', id, mayErr: false };
+    if (type !== 'Pod') return open;
+    const outputs = this.#input.present?.served(id);
+    if (outputs !== undefined)
+      return { is: 'served', id, outbound: [id], values: new Map([...EXIT_CODE, ...valuesOf(outputs)]) };
+    if (this.#judgeLeaf(place, template).is === 'hit') this.#awaited.push(id);
+    return open;
+  }
+
+  #serveLeaf(place: Place, template: JsonObject): Outcome {
+    const judged = this.#judgeLeaf(place, template);
     if (judged.is === 'runs') {
       const { is: outcome, ...asked } = judged;
       this.#leaves.push({ nodeName: place.nodeName, ...asked, outcome });
@@ -242,11 +298,12 @@ class Walker {
     const id = this.#add(place, {
       type: 'Pod',
       phase: 'Succeeded',
-      message: `served at submission: ${message}`,
+      message: `${this.#input.present === undefined ? 'served at submission' : 'served ahead'}: ${message}`,
       ...nodeInputs(template),
       outputs,
       progress: '1/1',
-      memoizationStatus: { hit: true, key, cacheName: cache },
+      // Beside a pod it would make Argo save the outputs, which its role does not allow.
+      ...(this.#input.present === undefined && { memoizationStatus: { hit: true, key, cacheName: cache } }),
       taskResultSynced: true,
     });
     return { is: 'served', id, outbound: [id], values: outputValues(outputs) };
@@ -257,6 +314,7 @@ class Walker {
     this.#leaves.push({
       nodeName,
       outcome: 'unforeseen',
+      isBehind: true,
       message: `it follows ${open}, which is not certain to be a hit`,
     });
     return { is: 'open', id: undefined, mayErr: true };
@@ -270,43 +328,53 @@ class Walker {
 
   // ---- steps
 
-  #walkSteps(place: Place, template: JsonObject, { stored, base }: Inner): Outcome {
-    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'steps', base, scope: new Map() };
-    const groups: Group[] = [];
+  #walkSteps(place: Place, template: JsonObject, inner: Inner): Outcome {
+    const { present } = inner;
+    const boundary = boundaryOf(place, inner, 'steps');
     const before = this.#nodes.size;
+    const { groups, isOpen, mayErr } = this.#walkGroups(boundary, template);
+    const isRoot = place.boundaryName === undefined;
+    if (isOpen || isRoot || present !== undefined) this.#leaveSkippedToArgo(place);
+    if (present !== undefined) return { is: 'open', id: present.id, mayErr };
+    if (isOpen) return this.#leaveStepsOpen(place, template, { hasServed: this.#nodes.size > before, mayErr });
+    const values = readOutputs(template, boundary.scope);
+    const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
+    const whole = { base: inner.base, groups, values, outbound, count: this.#nodes.size - before };
+    // The controller makes the root and its groups itself, in its first look.
+    if (!isRoot) this.#addSteps(place, template, whole);
+    return { is: 'served', id: this.#nodes.idOf(place.nodeName), outbound, values };
+  }
+
+  /** The groups up to the first of which something has still to run. */
+  #walkGroups(boundary: Boundary, template: JsonObject): WalkedGroups {
+    const groups: Group[] = [];
     let open: string | undefined;
     let mayErr = false;
+    let mayAdd = boundary.present === undefined;
     for (const [index, calls] of readGroups(template).entries()) {
-      const name = `${place.nodeName}[${index}]`;
+      const name = `${boundary.place.nodeName}[${index}]`;
       if (open !== undefined) {
         for (const call of calls) this.#follows(`${name}.${call.name}`, open);
         continue;
       }
-      const runs = this.#callGroup(boundary, name, calls);
+      const runs = this.#callGroup(boundary, name, calls, mayAdd && this.#present.get(name) === undefined);
+      const outcomes = runs.flatMap((one) => one.outcomes);
       open = calls.find((_, at) => runs[at]?.outcomes.some(({ is }) => is === 'open'))?.name;
-      mayErr = runs.some(({ outcomes }) => outcomes.some(mayErrIn));
-      groups.push({ id: this.#nodes.idOf(name), name, outcomes: runs.flatMap(({ outcomes }) => outcomes) });
+      mayErr = outcomes.some(mayErrIn);
+      mayAdd ||= outcomes.some(isNews);
+      groups.push({ id: this.#nodes.idOf(name), name, outcomes });
     }
-    if (open !== undefined || place.boundaryName === undefined) this.#leaveSkippedToArgo(place);
-    if (open !== undefined)
-      return this.#leaveStepsOpen(place, template, { hasServed: this.#nodes.size > before, mayErr });
-    const values = readOutputs(template, boundary.scope);
-    const isRoot = place.boundaryName === undefined;
-    const id = this.#nodes.idOf(place.nodeName);
-    const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
-    // The controller makes the root and its groups itself, in its first look.
-    if (!isRoot) this.#addSteps(place, template, { base, groups, values, outbound, count: this.#nodes.size - before });
-    return { is: 'served', id, outbound, values };
+    return { groups, isOpen: open !== undefined, mayErr };
   }
 
   /** Argo goes through a group in its order, and leaves it at the first error: what comes after one would hang on nothing. */
-  #callGroup(boundary: Boundary, name: string, calls: readonly Call[]): readonly Runs[] {
+  #callGroup(boundary: Boundary, name: string, calls: readonly Call[], mayAdd: boolean): readonly Runs[] {
     let doubtful: string | undefined;
     return calls.map((call) => {
       if (doubtful !== undefined) {
         return { outcomes: [this.#follows(`${name}.${call.name}`, doubtful)], fan: undefined };
       }
-      const runs = this.#callAll(boundary, name, call, boundary.scope);
+      const runs = this.#callAll({ boundary, prefix: name, visible: boundary.scope, mayAdd }, call);
       if (runs.outcomes.some(mayErrIn)) doubtful = call.name;
       return runs;
     });
@@ -374,17 +442,17 @@ class Walker {
 
   // ---- DAG
 
-  #walkDag(place: Place, template: JsonObject, { stored, base }: Inner): Outcome {
+  #walkDag(place: Place, template: JsonObject, inner: Inner): Outcome {
+    const { present } = inner;
     const before = this.#nodes.size;
     const tasks = readTasks(template);
-    const boundary: Boundary = { place, readsResult: readsResults(stored), kind: 'tasks', base, scope: new Map() };
+    const boundary = boundaryOf(place, inner, 'tasks');
     const { done, roots, isOmitting } = this.#walkTasks(boundary, tasks);
+    // Omitted tasks leave the DAG without their outputs, which may be what it cannot end without.
+    const mayErr = isOmitting || [...done.values()].some(mayErrIn);
+    if (present !== undefined) return { is: 'open', id: present.id, mayErr };
     if (tasks.some(({ name }) => done.get(name)?.is !== 'served'))
-      // Omitted tasks leave the DAG without their outputs, which may be what it cannot end without.
-      return this.#leaveOpen(place, template, {
-        children: roots,
-        mayErr: isOmitting || [...done.values()].some(mayErrIn),
-      });
+      return this.#leaveOpen(place, template, { children: roots, mayErr });
     const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));
     const values = readOutputs(template, boundary.scope);
     const whole = this.#whole(template, values, this.#nodes.size - before);
@@ -395,7 +463,7 @@ class Walker {
 
   /** The tasks of which all that they depend on is served, in their order. */
   #walkTasks(boundary: Boundary, tasks: readonly Task[]): WalkedTasks {
-    const { place, scope } = boundary;
+    const { place, scope, present } = boundary;
     const byName = new Map(tasks.map((task) => [task.name, task]));
     const done = new Map<string, Outcome>();
     const roots: string[] = [];
@@ -408,7 +476,9 @@ class Walker {
         this.#follows(`${place.nodeName}.${task.name}`, open);
         continue;
       }
-      const outcome = this.#callTask(boundary, task, scopeOf(task, byName, scope));
+      const mayAdd = present === undefined || parents.some(isNews);
+      const visible = scopeOf(task, byName, scope);
+      const outcome = this.#callTask({ boundary, prefix: place.nodeName, visible, mayAdd }, task);
       done.set(task.name, outcome);
       const { id } = outcome;
       if (id === undefined) continue;
@@ -429,11 +499,13 @@ class Walker {
     return { is: 'open', id, mayErr };
   }
 
-  #callTask(boundary: Boundary, task: Task, visible: Scope): Outcome {
-    const { outcomes, fan } = this.#callAll(boundary, boundary.place.nodeName, task, visible);
+  #callTask(where: CallPlace, task: Task): Outcome {
+    const { outcomes, fan } = this.#callAll(where, task);
     const [only] = outcomes;
     const mayErr = outcomes.some(mayErrIn);
     if (fan === undefined) return only ?? { is: 'open', id: undefined, mayErr };
+    const present = this.#present.get(fan.nodeName);
+    if (present !== undefined) return this.#endedGroup(fan.nodeName) ?? { is: 'open', id: present.id, mayErr };
     const ids = outcomes.flatMap(({ id }) => id ?? []);
     if (ids.length === 0) return { is: 'open', id: undefined, mayErr };
     const isServed = outcomes.every((outcome) => outcome.is === 'served');
@@ -448,10 +520,16 @@ class Walker {
       : { is: 'open', id, mayErr };
   }
 
+  /** The group around the runs of a task gives nothing itself. */
+  #endedGroup(nodeName: string): Outcome | undefined {
+    const ended = this.#ended(nodeName);
+    return ended?.is === 'served' ? { ...ended, values: new Map() } : ended;
+  }
+
   // ---- calls
 
   /** Every run of one call: one, or one for each item. What it gives goes into the scope. */
-  #callAll(boundary: Boundary, prefix: string, call: Call, visible: Scope): Runs {
+  #callAll({ boundary, prefix, visible, mayAdd }: CallPlace, call: Call): Runs {
     const { kind, scope } = boundary;
     let filled: Call;
     let items: ReturnType<typeof readItems>;
@@ -460,14 +538,12 @@ class Walker {
       items = readItems(filled);
     } catch (error) {
       if (!(error instanceof Unforeseen)) throw error;
-      this.#leaves.push({ nodeName: `${prefix}.${call.name}`, outcome: 'unforeseen', message: error.message });
-      return { outcomes: [{ is: 'open', id: undefined, mayErr: true }], fan: undefined };
+      return { outcomes: [this.#giveUpCall(boundary, `${prefix}.${call.name}`, call, error)], fan: undefined };
     }
-    const own = this.#placeOf(boundary, prefix, filled);
+    const own = this.#placeOf(boundary, prefix, filled, mayAdd);
     if (items === undefined) {
       const outcome = this.#call(own, () => filled.raw);
-      if (outcome.is === 'served')
-        for (const [name, value] of outcome.values) scope.set(`${kind}.${call.name}.${name}`, value);
+      addValues(boundary, call, outcome);
       return { outcomes: [outcome], fan: undefined };
     }
     const { withItems: _, withParam: __, withSequence: ___, ...raw } = filled.raw;
@@ -486,7 +562,18 @@ class Walker {
     return { outcomes, fan: own };
   }
 
-  #placeOf({ place, readsResult, base }: Boundary, prefix: string, call: Call): Place {
+  /** How a call is made is not known; where its node has ended, that does not matter any more. */
+  #giveUpCall(boundary: Boundary, nodeName: string, call: Call, { message }: Unforeseen): Outcome {
+    const ended = this.#ended(nodeName);
+    if (ended !== undefined) {
+      if (this.#present.get(nodeName)?.type !== 'TaskGroup') addValues(boundary, call, ended);
+      return ended;
+    }
+    this.#leaves.push({ nodeName, outcome: 'unforeseen', message });
+    return { is: 'open', id: undefined, mayErr: true };
+  }
+
+  #placeOf({ place, readsResult, base }: Boundary, prefix: string, call: Call, mayAdd: boolean): Place {
     return {
       nodeName: `${prefix}.${call.name}`,
       boundaryName: place.nodeName,
@@ -494,6 +581,7 @@ class Walker {
       callName: call.name,
       called: calledBy(call.raw),
       base,
+      mayAdd,
       depth: place.depth + 1,
     };
   }
@@ -503,67 +591,4 @@ class Walker {
   #add({ base, ...place }: Place, members: NodeMembers): string {
     return this.#nodes.add({ ...place, templateScope: base.scope }, members);
   }
-}
-
-interface WalkedTasks {
-  readonly done: ReadonlyMap<string, Outcome>;
-  /** The nodes that hang on the DAG's own. */
-  readonly roots: readonly string[];
-  /** A task will be omitted in Argo's first look, for a task that it asks to have succeeded is skipped. */
-  readonly isOmitting: boolean;
-}
-
-interface Runs {
-  readonly outcomes: readonly Outcome[];
-  /** Of a call with items: where Argo puts the group around its runs. */
-  readonly fan: Place | undefined;
-}
-
-/** A template that is called, and where the names in it are looked up. */
-interface Resolved {
-  readonly template: JsonObject;
-  readonly base: TemplateBase;
-}
-
-interface Inner {
-  /** The template as it is stored: who reads which result stands in it. */
-  readonly stored: JsonObject;
-  readonly base: TemplateBase;
-}
-
-interface WholeSteps {
-  readonly base: TemplateBase;
-  readonly groups: readonly Group[];
-  readonly values: Values;
-  readonly outbound: readonly string[];
-  readonly count: number;
-}
-
-function calledBy({ template, templateRef, inline }: JsonObject): Place['called'] {
-  if (isObject(inline)) return {};
-  if (!isObject(templateRef)) return typeof template === 'string' ? { templateName: template } : {};
-  const { name, template: inner, clusterScope } = templateRef;
-  return { templateRef: { name, template: inner, ...(clusterScope === true && { clusterScope }) } };
-}
-
-interface Group {
-  readonly id: string;
-  readonly name: string;
-  readonly outcomes: readonly Outcome[];
-}
-
-function mayErrIn(outcome: Outcome): boolean {
-  return outcome.is === 'open' && outcome.mayErr;
-}
-
-function isSkipped(outcome: Outcome): boolean {
-  return outcome.is === 'served' && outcome.isSkipped === true;
-}
-
-function isFulfilled(outcome: Outcome | undefined, isStrict: boolean): boolean {
-  return outcome?.is === 'served' && !(isStrict && isSkipped(outcome));
-}
-
-function outboundOf(outcomes: readonly Outcome[]): readonly string[] {
-  return outcomes.flatMap((outcome) => (outcome.is === 'served' ? outcome.outbound : []));
 }

@@ -14,6 +14,8 @@ export interface Metrics {
   captureRequest(status: number): void;
   /** Steps of one Workflow that were served as it was submitted. */
   servedAtSubmission(served: { steps: number; isDryRun: boolean }): void;
+  /** Steps of one Workflow that were served together with a hit before them, as its controller wrote it. */
+  servedAhead(served: { steps: number; isDryRun: boolean }): void;
   setLeader(isLeader: boolean): void;
   setCertificateExpiry(unixSeconds: number): void;
 }
@@ -63,6 +65,12 @@ export function createMetrics(): Metrics {
     labelNames: ['dry_run'] as const,
     registers,
   });
+  const servedAhead = new Counter({
+    name: 'stepmemo_served_ahead_total',
+    help: 'Steps that were served together with a hit before them, without a pod, by whether it was a dry run.',
+    labelNames: ['dry_run'] as const,
+    registers,
+  });
   const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
   const expiry = new Gauge({
     name: 'stepmemo_certificate_expiry_timestamp_seconds',
@@ -79,6 +87,7 @@ export function createMetrics(): Metrics {
     completion: (seconds) => completions.observe(seconds),
     captureRequest: (status) => captures.inc({ status: String(status) }),
     servedAtSubmission: ({ steps, isDryRun }) => servedSteps.inc({ dry_run: String(isDryRun) }, steps),
+    servedAhead: ({ steps, isDryRun }) => servedAhead.inc({ dry_run: String(isDryRun) }, steps),
     setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
     setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
   };

@@ -20,12 +20,12 @@ export interface WebhookBundlesOptions {
 export interface WantedBundle {
   /** PEM. */
   readonly pem: string;
-  /** Of the webhook of look-ahead, which has none in the manifests: nobody but the API server is to know it. */
+  /** Of the webhooks of look-ahead, which have none in the manifests: nobody but the API server is to know it. */
   readonly lookAheadPath: string;
 }
 
-/** Name of the webhook whose path is kept. */
-export const LOOK_AHEAD_WEBHOOK = 'look-ahead.stepmemo.io';
+/** Names of the webhooks whose path is kept: at the submission of a Workflow, and when its controller writes it. */
+export const LOOK_AHEAD_WEBHOOKS: readonly string[] = ['look-ahead.stepmemo.io', 'look-ahead-behind.stepmemo.io'];
 
 export type ReadBack =
   | {
@@ -138,7 +138,7 @@ function placesIn(
 }
 
 function operationsFor({ index, webhook, pem, path }: Place, wanted: WantedBundle): JsonPatch {
-  const isPathKept = webhook === LOOK_AHEAD_WEBHOOK;
+  const isPathKept = LOOK_AHEAD_WEBHOOKS.includes(webhook);
   const add = (value: string, ...member: readonly string[]): JsonPatchOperation => ({
     op: 'add',
     path: pointer('webhooks', index, 'clientConfig', ...member),

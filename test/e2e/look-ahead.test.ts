@@ -49,6 +49,8 @@ interface Case {
   readonly spec?: object;
 }
 
+/** From then on more is served in the controller's own writes. */
+const isContinued = Number(inject('e2e').argoVersion.split('.')[0]) >= 4;
 const uncached = { ...work('none'), name: 'uncached', memoize: undefined };
 const CASES: readonly Case[] = [
   {
@@ -128,6 +130,50 @@ const CASES: readonly Case[] = [
             call('after', `${out('tasks', 'runs')}x`, { depends: 'runs' }),
           ],
         },
+      },
+      uncached,
+    ],
+  },
+  {
+    name: 'chain behind one that runs',
+    steps: 4,
+    // The step that runs and the first hit; what follows on that comes with it.
+    pods: isContinued ? 2 : 5,
+    templates: [
+      {
+        name: 'main',
+        steps: [
+          [{ ...call('runs', 's'), template: 'uncached' }],
+          [call('a', out('steps', 'runs'))],
+          [call('b', out('steps', 'a')), call('b2', `${out('steps', 'a')}2`)],
+          [call('c', out('steps', 'b'))],
+        ],
+      },
+      uncached,
+    ],
+  },
+  {
+    name: 'tasks behind one that runs',
+    steps: 6,
+    pods: isContinued ? 2 : 7,
+    templates: [
+      {
+        name: 'main',
+        dag: {
+          tasks: [
+            { ...call('runs', 't'), template: 'uncached' },
+            call('a', out('tasks', 'runs'), { depends: 'runs' }),
+            call('fan', `${out('tasks', 'a')}{{item}}`, { depends: 'a', withItems: ['p', 'q'] }),
+            { ...call('in', out('tasks', 'a'), { depends: 'a' }), template: 'inner' },
+            call('last', `${out('tasks', 'in')}l`, { depends: 'in && fan' }),
+          ],
+        },
+      },
+      {
+        name: 'inner',
+        inputs: { parameters: [{ name: 'x' }] },
+        steps: [[call('one', '{{inputs.parameters.x}}')], [call('two', out('steps', 'one'))]],
+        outputs: { parameters: [{ name: 'o', valueFrom: { parameter: out('steps', 'two') } }] },
       },
       uncached,
     ],

@@ -1,14 +1,22 @@
 /**
  * Holds look-ahead against Argo's own controller: generated workflows, run by the controller's code with and without the nodes
- * that look-ahead would give them, must end alike. `node test/oracle/look-ahead.ts ORACLE [CASES] [SEED]`, ORACLE being what
+ * that look-ahead would give them, must end alike; from 4.0 on also where it gives them more as the controller writes them. `node test/oracle/look-ahead.ts ORACLE [CASES] [SEED]`, ORACLE being what
  * `cluster/build.sh look-ahead-oracle` prints. A case that differs is printed with its number; the exit code is then 1.
  */
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
+import { parseArgoVersion } from '../../src/argo/versions.ts';
 import type { JsonObject } from '../../src/base/json.ts';
+import { applyPatch } from '../../src/cli/apply-patch.ts';
 import { findBrokenRule } from '../../src/look-ahead/check-nodes.ts';
+import { judgeProgress } from '../../src/look-ahead/judge-progress.ts';
+import { nodeId } from '../../src/look-ahead/node.ts';
 import type { LookUpTemplate } from '../../src/look-ahead/references.ts';
 import { walkAhead } from '../../src/look-ahead/walk.ts';
 import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
@@ -45,29 +53,50 @@ const counts = {
   retried: 0,
   pods: 0,
   podsAhead: 0,
+  podsBehind: 0,
+  addedBehind: 0,
 };
+const version = parseArgoVersion(/-oracle-(\d+\.\d+\.\d+)/.exec(oracle)?.[1] ?? '');
+if (version === undefined) throw new Error(`the version of Argo does not stand in ${oracle}`);
+/** From then on Argo takes nodes that are added to what it writes. */
+const isContinued = version.major >= 4;
+const resolver = createServer(async (request, response) => {
+  const question = (await json(request)) as Question;
+  response.end(JSON.stringify(resolve(question)));
+});
+await new Promise<void>((ready) => resolver.listen(0, '127.0.0.1', ready));
 for (let first = 0; first < Number(cases); first += BATCH) {
-  runBatch(first, Math.min(BATCH, Number(cases) - first));
+  await runBatch(first, Math.min(BATCH, Number(cases) - first));
   console.log(`${first + BATCH} cases: ${JSON.stringify(counts)}`);
 }
+resolver.close();
 process.exit(counts.different === 0 ? 0 : 1);
 
-function runBatch(first: number, size: number): void {
+async function runBatch(first: number, size: number): Promise<void> {
   const made = Array.from({ length: size }, (_, index) => makeCase(first + index));
-  const answers = askOracle(made.flatMap(({ plain, ahead }) => [plain, ahead]));
+  const answers = await askOracle(made.flatMap(({ runs }) => runs));
+  const perCase = answers.length / size;
   for (const [index, { problem }] of made.entries()) {
-    const [plain, ahead] = answers.slice(2 * index, 2 * index + 2);
-    const difference =
-      plain === undefined || ahead === undefined
-        ? 'no answer'
-        : (problem ?? compare(plain, ahead) ?? compareRetries(plain, ahead));
+    const [plain, ...others] = answers.slice(perCase * index, perCase * (index + 1));
+    const difference = problem ?? findDifference(plain, others);
     if (difference === undefined) continue;
     counts.different += 1;
     console.error(`case ${first + index} of seed ${seed}: ${difference}`);
   }
 }
 
-function makeCase(number: number): { plain: object; ahead: object; problem: string | undefined } {
+function findDifference(plain: Answer | undefined, others: readonly Answer[]): string | undefined {
+  if (plain === undefined || others.length === 0) return 'no answer';
+  for (const [index, other] of others.entries()) {
+    counts[index === 0 ? 'podsAhead' : 'podsBehind'] += other.pods;
+    const difference = compare(plain, other) ?? compareRetries(plain, other);
+    if (difference !== undefined) return index === 0 ? difference : `behind what runs: ${difference}`;
+  }
+  counts.pods += plain.pods;
+  return undefined;
+}
+
+function makeCase(number: number): { runs: readonly object[]; problem: string | undefined } {
   const { workflow, stored, fill, salt } = oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number));
   const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
   const { nodes } = walkAhead({
@@ -83,11 +112,49 @@ function makeCase(number: number): { plain: object; ahead: object; problem: stri
   const status =
     nodes.length > 0 ? { status: { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) } } : {};
   const broken = findBrokenRule(metadata.name, nodes);
-  return {
-    plain: { workflow, templates: stored, seed: number },
-    ahead: { workflow: { ...workflow, ...status }, templates: stored, seed: number + 1 },
-    problem: broken,
-  };
+  const plain = { workflow, templates: stored, seed: number };
+  const ahead = { workflow: { ...workflow, ...status }, templates: stored, seed: number + 1 };
+  // Half of them begin as they were submitted, so that what follows is all that is served.
+  const behind = { ...(number % 2 === 0 ? ahead : plain), seed: number + 2, number, behind: true };
+  return { runs: isContinued ? [plain, ahead, behind] : [plain, ahead], problem: broken };
+}
+
+interface Question {
+  readonly number: number;
+  readonly workflow: JsonObject;
+  /** Those that wait, with what they ask for. */
+  readonly pods: readonly { readonly nodeID: string; readonly key: string; readonly cache: string }[];
+}
+
+/** What the webhook would make of a write: some of the pods that wait for a hit have ended by then. */
+function resolve({ number, workflow, pods }: Question): { workflow: object; ended: readonly string[] } {
+  const { stored, fill, salt } = oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number));
+  const lookUp = cacheOf(fill, salt);
+  const looks = JSON.stringify(workflow).length;
+  const outputs = new Map<string, JsonObject>();
+  for (const { nodeID, key, cache } of pods) {
+    const found = lookUp(cache, key);
+    const isInTime = Number(nodeId('', `${nodeID} ${looks}`).slice(1)) % 4 > 0;
+    if (found.found === 'entry' && isInTime) outputs.set(nodeID, found.entry.outputs as JsonObject);
+  }
+  const verdict = judgeProgress({
+    object: workflow,
+    namespace: { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' },
+    cluster: { isSynced: true, arePoliciesInstalled: true },
+    argo: { version: version ?? 'unknown', defaults: undefined, artifactRepository: undefined, isWrittenBack: false },
+    lookUp,
+    lookUpTemplate: lookUpIn(stored),
+    lookUpRepository: () => undefined,
+    served: (id) => outputs.get(id),
+    now: new Date(),
+    isOverdue: () => false,
+  });
+  if (verdict.reason === 'look-ahead-unsound') {
+    counts.different += 1;
+    console.error(`case ${number} of seed ${seed}: behind what runs: ${verdict.message}`);
+  }
+  counts.addedBehind += verdict.added;
+  return { workflow: applyPatch(workflow, verdict.patch) as object, ended: [...outputs.keys()] };
 }
 
 function lookUpIn(stored: readonly JsonObject[]): LookUpTemplate {
@@ -95,15 +162,23 @@ function lookUpIn(stored: readonly JsonObject[]): LookUpTemplate {
     stored.find(({ metadata }) => scope === 'namespaced' && (metadata as JsonObject).name === name);
 }
 
-function askOracle(lines: readonly object[]): readonly Answer[] {
+async function askOracle(lines: readonly object[]): Promise<readonly Answer[]> {
   const folder = mkdtempSync(join(tmpdir(), 'stepmemo-oracle-'));
   const [input, output] = [join(folder, 'in'), join(folder, 'out')];
+  const url = `http://127.0.0.1:${(resolver.address() as AddressInfo).port}/`;
   try {
     writeFileSync(input, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-    execFileSync(oracle ?? '', ['-test.run', 'TestStepmemoOracle', '-test.timeout', '10m'], {
-      env: { ...process.env, STEPMEMO_ORACLE_IN: input, STEPMEMO_ORACLE_OUT: output },
+    const running = spawn(oracle ?? '', ['-test.run', 'TestStepmemoOracle', '-test.timeout', '10m'], {
+      env: {
+        ...process.env,
+        STEPMEMO_ORACLE_IN: input,
+        STEPMEMO_ORACLE_OUT: output,
+        STEPMEMO_ORACLE_RESOLVER: url,
+      },
       stdio: 'ignore',
     });
+    const [code] = await once(running, 'exit');
+    if (code !== 0) throw new Error(`the oracle ended with ${String(code)}`);
     const text = readFileSync(output, 'utf8').trim();
     return text.split('\n').map((line) => JSON.parse(line) as Answer);
   } finally {
@@ -129,8 +204,6 @@ function compareEnds(plain: Answer, ahead: Answer): string {
 
 /** What differs, apart from what a hit is known to change; undefined where nothing does. */
 function compare(plain: Answer, ahead: Answer): string | undefined {
-  counts.pods += plain.pods;
-  counts.podsAhead += ahead.pods;
   const end = compareEnds(plain, ahead);
   if (end !== 'alike') return end === 'nothing to compare' ? undefined : end;
   const [before, after] = [plain, ahead].map(withoutRetries);

@@ -2,16 +2,19 @@
 // put beside the controller's own tests in a copy of its source, with the file of its version (cluster/build.sh look-ahead-oracle).
 //
 // STEPMEMO_ORACLE_IN names a file with one case a line, {"workflow": …, "templates": […], "seed": N}; STEPMEMO_ORACLE_OUT the file for one
-// answer a line: how the workflow ended, and its nodes.
+// answer a line: how the workflow ended, and its nodes. With "behind": true each write of the workflow is first sent to
+// STEPMEMO_ORACLE_RESOLVER, as the API server sends it to the webhook, which says what is stored and which pods end as hits.
 package controller
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"math/rand"
+	"net/http"
 	"os"
 	"sort"
 	"strings"
@@ -28,6 +31,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	wfv1 "github.com/argoproj/argo-workflows/v4/pkg/apis/workflow/v1alpha1"
+	fakewfclientset "github.com/argoproj/argo-workflows/v4/pkg/client/clientset/versioned/fake"
 	"github.com/argoproj/argo-workflows/v4/workflow/common"
 	wfutil "github.com/argoproj/argo-workflows/v4/workflow/util"
 )
@@ -37,6 +41,8 @@ type oracleCase struct {
 	// Stored WorkflowTemplates that it refers to.
 	Templates []wfv1.WorkflowTemplate `json:"templates"`
 	Seed      int64                   `json:"seed"`
+	Number    int                     `json:"number"`
+	Behind    bool                    `json:"behind"`
 }
 
 type oracleNode struct {
@@ -157,16 +163,114 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 		action.(kubetesting.CreateAction).GetObject().(*apiv1.Pod).Status.Phase = apiv1.PodPending
 		return false, nil, nil
 	})
-	answer, ended := oracleOperate(ctx, controller, &wf, random, oracleFails)
+	run := &oracleRunning{controller: controller, random: random, number: one.Number, isBehind: one.Behind}
+	if one.Behind {
+		run.listen(ctx)
+	}
+	answer, ended := run.operate(ctx, &wf, oracleFails)
 	if ended.Status.Phase == wfv1.WorkflowFailed {
-		retried := oracleRetry(ctx, controller, ended, random)
+		retried := run.retry(ctx, ended)
 		answer.Retried = &retried
 	}
 	return answer
 }
 
-// oracleRetry does what `argo retry` does; nothing fails any more.
-func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv1.Workflow, random *rand.Rand) oracleAnswer {
+// oracleRunning is one run of one workflow.
+type oracleRunning struct {
+	controller *WorkflowController
+	random     *rand.Rand
+	number     int
+	isBehind   bool
+	// The look that is under way.
+	woc *wfOperationCtx
+}
+
+type oraclePod struct {
+	NodeID string `json:"nodeID"`
+	Key    string `json:"key"`
+	Cache  string `json:"cache"`
+}
+
+// listen stands for the webhook: it sees each write of the workflow before it is stored.
+func (run *oracleRunning) listen(ctx context.Context) {
+	client := run.controller.wfclientset.(*fakewfclientset.Clientset)
+	client.PrependReactor("update", "workflows", func(action kubetesting.Action) (bool, runtime.Object, error) {
+		wf := action.(kubetesting.UpdateAction).GetObject().(*wfv1.Workflow)
+		if run.woc == nil {
+			return false, nil, nil
+		}
+		waiting := run.waiting(ctx)
+		question, err := json.Marshal(map[string]interface{}{"number": run.number, "workflow": wf, "pods": waiting})
+		if err != nil {
+			panic(err)
+		}
+		response, err := http.Post(os.Getenv("STEPMEMO_ORACLE_RESOLVER"), "application/json", bytes.NewReader(question))
+		if err != nil {
+			panic(err)
+		}
+		defer response.Body.Close()
+		var resolved struct {
+			Workflow wfv1.Workflow `json:"workflow"`
+			Ended    []string      `json:"ended"`
+		}
+		if err := json.NewDecoder(response.Body).Decode(&resolved); err != nil {
+			panic(err)
+		}
+		*wf = resolved.Workflow
+		for _, nodeID := range resolved.Ended {
+			run.endHit(ctx, nodeID)
+			oracleMarkComplete(ctx, wf, nodeID)
+		}
+		return false, nil, nil
+	})
+}
+
+// waiting names the pods of which the webhook may know that they end as hits.
+func (run *oracleRunning) waiting(ctx context.Context) []oraclePod {
+	waiting := []oraclePod{}
+	for _, pod := range run.pods(ctx) {
+		if key, isKeyed := pod.Annotations["stepmemo.io/key"]; isKeyed && pod.Status.Phase == apiv1.PodPending {
+			waiting = append(waiting, oraclePod{NodeID: run.woc.nodeID(&pod), Key: key, Cache: pod.Annotations["stepmemo.io/cache"]})
+		}
+	}
+	return waiting
+}
+
+func (run *oracleRunning) endHit(ctx context.Context, nodeID string) {
+	for _, pod := range run.pods(ctx) {
+		if run.woc.nodeID(&pod) == nodeID && pod.Status.Phase == apiv1.PodPending {
+			if err := oraclePods(run.controller).Add(pod.DeepCopy()); err != nil {
+				panic(err)
+			}
+			oracleFinishPod(ctx, run.woc, &pod, func(*wfv1.NodeStatus) bool { return false })
+		}
+	}
+}
+
+func (run *oracleRunning) pods(ctx context.Context) []apiv1.Pod {
+	list, err := run.controller.kubeclientset.CoreV1().Pods(run.woc.wf.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return list.Items
+}
+
+// stored is what the next look begins with: what was written, or what the webhook made of it.
+func (run *oracleRunning) stored(ctx context.Context) *wfv1.Workflow {
+	if !run.isBehind {
+		return run.woc.wf
+	}
+	wf, err := run.controller.wfclientset.ArgoprojV1alpha1().Workflows(run.woc.wf.Namespace).Get(ctx, run.woc.wf.Name, metav1.GetOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return wf
+}
+
+// retry does what `argo retry` does; nothing fails any more.
+func (run *oracleRunning) retry(ctx context.Context, ended *wfv1.Workflow) oracleAnswer {
+	controller := run.controller
+	run.woc = nil
 	wf, pods, err := wfutil.FormulateRetryWorkflow(ctx, ended, false, "", nil)
 	if err != nil {
 		return oracleAnswer{Error: err.Error()}
@@ -180,7 +284,7 @@ func oracleRetry(ctx context.Context, controller *WorkflowController, ended *wfv
 	if err != nil {
 		return oracleAnswer{Error: err.Error()}
 	}
-	answer, _ := oracleOperate(ctx, controller, stored, random, func(*wfv1.NodeStatus) bool { return false })
+	answer, _ := run.operate(ctx, stored, func(*wfv1.NodeStatus) bool { return false })
 	return answer
 }
 
@@ -213,25 +317,24 @@ func oracleUntil(condition func() bool, otherwise func()) {
 	otherwise()
 }
 
-func oracleOperate(ctx context.Context, controller *WorkflowController, wf *wfv1.Workflow, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {
+func (run *oracleRunning) operate(ctx context.Context, wf *wfv1.Workflow, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {
 	answer := oracleAnswer{}
-	woc := oracleOperation(ctx, wf, controller)
+	run.woc = oracleOperation(ctx, wf, run.controller)
 	for answer.Looks < oracleLooks {
-		woc.operate(ctx)
+		run.woc.operate(ctx)
 		answer.Looks++
-		if woc.wf.Status.Fulfilled() {
+		if run.woc.wf.Status.Fulfilled() {
 			break
 		}
-		oracleFinishPods(ctx, woc, random, fails)
-		woc = oracleOperation(ctx, woc.wf, controller)
+		run.woc.wf = run.stored(ctx)
+		oracleFinishPods(ctx, run.woc, run.random, fails)
+		run.woc = oracleOperation(ctx, run.woc.wf, run.controller)
 	}
-	pods, err := controller.kubeclientset.CoreV1().Pods(woc.wf.Namespace).List(ctx, metav1.ListOptions{})
-	if err == nil {
-		answer.Pods = len(pods.Items)
-	}
-	answer.Phase, answer.Message = string(woc.wf.Status.Phase), woc.wf.Status.Message
-	answer.Nodes = oracleNodes(woc.wf)
-	return answer, woc.wf
+	ended := run.woc.wf
+	answer.Pods = len(run.pods(ctx))
+	answer.Phase, answer.Message = string(ended.Status.Phase), ended.Status.Message
+	answer.Nodes = oracleNodes(ended)
+	return answer, ended
 }
 
 // oracleFinishPods ends some of the pods that run, in an order that the seed decides; at least one, so that it gets on.

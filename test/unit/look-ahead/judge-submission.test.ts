@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseArgoVersion } from '../../../src/argo/versions.ts';
+import { type ArgoVersion, parseArgoVersion } from '../../../src/argo/versions.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
 import type { EntryLookup } from '../../../src/cache/entry.ts';
 import { applyPatch } from '../../../src/cli/apply-patch.ts';
@@ -42,7 +42,7 @@ function entries(...keys: readonly string[]): AheadInput['lookUp'] {
   };
 }
 
-const version = (text: string) => parseArgoVersion(text) ?? 'unknown';
+const version = (text: string): ArgoVersion | 'unknown' => parseArgoVersion(text) ?? 'unknown';
 const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' } as const;
 
 function judge(object: JsonObject, more: Partial<AheadInput> = {}) {
@@ -50,7 +50,7 @@ function judge(object: JsonObject, more: Partial<AheadInput> = {}) {
     object,
     namespace: enabled,
     cluster: { isSynced: true, arePoliciesInstalled: true },
-    argo: { version: version('4.0.5'), defaults: undefined, artifactRepository: undefined },
+    argo: { version: version('4.0.5'), defaults: undefined, artifactRepository: undefined, isWrittenBack: false },
     knowsWorkflow: () => false,
     lookUp: entries('one', 'two'),
     lookUpTemplate: () => undefined,
@@ -177,25 +177,25 @@ describe('a Workflow that is left alone', () => {
     [
       'on an unknown Argo',
       both,
-      { argo: { version: 'unknown', defaults: undefined, artifactRepository: undefined } },
+      { argo: { version: 'unknown', defaults: undefined, artifactRepository: undefined, isWrittenBack: false } },
       'argo-unknown',
     ],
     [
       'on an Argo of tomorrow',
       both,
-      { argo: { version: version('4.1.0'), defaults: undefined, artifactRepository: undefined } },
+      { argo: { version: version('4.1.0'), defaults: undefined, artifactRepository: undefined, isWrittenBack: false } },
       'argo-unknown',
     ],
     [
       'on an Argo of yesterday',
       both,
-      { argo: { version: version('3.3.9'), defaults: undefined, artifactRepository: undefined } },
+      { argo: { version: version('3.3.9'), defaults: undefined, artifactRepository: undefined, isWrittenBack: false } },
       'argo-unknown',
     ],
     [
       'under defaults that may change it',
       both,
-      { argo: { version: version('4.0.5'), defaults: 'x', artifactRepository: undefined } },
+      { argo: { version: version('4.0.5'), defaults: 'x', artifactRepository: undefined, isWrittenBack: false } },
       'argo-unknown',
     ],
     ['where pods of its name are there', both, { knowsWorkflow: (name) => name === 'wf' }, 'workflow-known'],
@@ -252,6 +252,48 @@ it('answers to any object, and its patch applies', () => {
       expect(judge(base).decision).toMatch(/^(?:mutate|skip)$/);
     }),
   );
+});
+
+describe('the mark by which the writes of the controller come', () => {
+  const MARK = 'stepmemo.io/look-ahead-continues';
+  const PLAIN = { ...WORK, name: 'plain', metadata: {} };
+  const runs = [{ ...step('run', 'z')[0], template: 'plain' }];
+  const then = [{ ...step('then', 'one')[0] }];
+  const templates = (steps: readonly unknown[]) => [{ name: 'main', steps }, WORK, PLAIN];
+  const object = (steps: readonly unknown[], metadata: JsonObject = { name: 'wf' }) => ({
+    ...workflow(steps, metadata),
+    spec: { entrypoint: 'main', templates: templates(steps) },
+  });
+  const markOf = (given: JsonObject, more: Partial<AheadInput> = {}) => {
+    const after = applyPatch(given, judge(given, more).patch) as { metadata: { labels?: JsonObject } };
+    return after.metadata.labels?.[MARK];
+  };
+  const argo = (text: string, isWrittenBack = false): Partial<AheadInput> => ({
+    argo: { version: version(text), defaults: undefined, artifactRepository: undefined, isWrittenBack },
+  });
+
+  it('is set where a memoized step comes behind one that runs', () => {
+    expect(markOf(object([runs, then]))).toBe('true');
+    expect(markOf(object([step('first', 'one'), runs, then]))).toBe('true');
+  });
+
+  it('is not where nothing comes behind it, or nothing is memoized', () => {
+    expect(markOf(object([then, runs]))).toBeUndefined();
+    const plain = {
+      ...object([runs, runs]),
+      spec: { entrypoint: 'main', templates: templates([runs, runs]).slice(0, 1) },
+    };
+    expect(markOf({ ...plain, spec: { ...plain.spec, templates: [...plain.spec.templates, PLAIN] } })).toBeUndefined();
+  });
+
+  it('is not before 4.0, nor where the controller writes its own copy back', () => {
+    expect(markOf(object([runs, then]), argo('3.7.15'))).toBeUndefined();
+    expect(markOf(object([runs, then]), argo('4.0.5', true))).toBeUndefined();
+  });
+
+  it('is taken away where it was copied from another Workflow', () => {
+    expect(markOf(object([then, runs], { name: 'wf', labels: { [MARK]: 'true' } }))).toBeUndefined();
+  });
 });
 
 describe('size', () => {

@@ -183,6 +183,7 @@ describe('POST /validate/workflows', () => {
           version: { major: 4, minor: 0, patch: 5 },
           defaults: undefined,
           artifactRepository: undefined,
+          isWrittenBack: false,
         }),
       },
       config: { policy, controllerAccounts: ['system:serviceaccount:argo:argo'], controllerNamespace: 'argo' },

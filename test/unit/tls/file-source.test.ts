@@ -61,7 +61,8 @@ describe('files', () => {
     const source = sourceFor(kube);
     await source.refresh();
     expect(source.current()).toEqual({ cert: leaf.certificate, key: leaf.key });
-    expect(bundlesIn(kube)).toEqual([authority.certificate, 'other', authority.certificate, authority.certificate]);
+    const own = authority.certificate;
+    expect(bundlesIn(kube)).toEqual([own, 'other', own, own, own]);
     expect(source.caBundle()).toBe(authority.certificate);
     expect(source.readiness()).toEqual({ isReady: true });
   });

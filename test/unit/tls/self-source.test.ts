@@ -51,7 +51,8 @@ describe('the path of look-ahead', () => {
     const kube = kubeWithWebhooks();
     const [one, other] = [replica(kube), replica(kube)];
     await one.refresh();
-    const [pods, others, workflows, path = ''] = pathsIn(kube);
+    const [pods, others, workflows, path = '', behind] = pathsIn(kube);
+    expect(behind).toBe(path);
     expect([pods, others, workflows]).toEqual(['/', '/', '/']);
     await other.refresh();
     expect(pathsIn(kube)[3]).toBe(path);
@@ -150,7 +151,7 @@ describe('the first round', () => {
     kube.put(RESOURCES.validatingWebhookConfigurations, webhookConfiguration());
     await replica(kube).refresh();
     const stored = kube.peek(RESOURCES.validatingWebhookConfigurations, undefined, 'stepmemo');
-    expect(JSON.stringify(stored).match(/"caBundle"/g)).toHaveLength(4);
+    expect(JSON.stringify(stored).match(/"caBundle"/g)).toHaveLength(5);
   });
   test('without any configuration the capture endpoint serves all the same', async () => {
     const kube = kubeWithWebhooks();

@@ -36,7 +36,7 @@ export async function tools(): Promise<Tools> {
 
 export const configOf = (parts: Partial<Config> = {}): Config => configSchema.parse(parts);
 
-/** A webhook configuration with three webhooks of ours, and one of somebody else. */
+/** A webhook configuration with webhooks of ours, and one of somebody else. */
 export function webhookConfiguration(annotations?: Record<string, string>) {
   const service = { namespace: 'stepmemo', name: 'stepmemo', path: '/', port: 443 };
   return {
@@ -48,6 +48,7 @@ export function webhookConfiguration(annotations?: Record<string, string>) {
       { name: 'other.example.com', clientConfig: { service: { ...service, name: 'other' }, caBundle: 'b3RoZXI=' } },
       { name: 'workflows.stepmemo.io', clientConfig: { service } },
       { name: 'look-ahead.stepmemo.io', clientConfig: { service: { ...service, path: undefined } } },
+      { name: 'look-ahead-behind.stepmemo.io', clientConfig: { service: { ...service, path: undefined } } },
     ],
   };
 }

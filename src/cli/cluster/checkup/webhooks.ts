@@ -3,7 +3,7 @@ import { readNamespace } from '../../../informers/read-objects.ts';
 import { type KubeObject, RESOURCES } from '../../../kube/types.ts';
 import { parseCertificates } from '../../../tls/authority.ts';
 import { LOOK_AHEAD_ROUTE } from '../../../tls/look-ahead-path.ts';
-import { LOOK_AHEAD_WEBHOOK } from '../../../tls/webhook-bundles.ts';
+import { LOOK_AHEAD_WEBHOOKS } from '../../../tls/webhook-bundles.ts';
 import { type Check, type Finding, ok, problem, unchecked } from './finding.ts';
 
 interface Webhook {
@@ -40,8 +40,9 @@ function judgeWebhooks(check: string, webhooks: readonly Webhook[], now: Date): 
         'The server writes caBundle itself: look at its log, and whether it may patch these.',
       ),
     ];
-  const ahead = webhooks.find(({ name }) => name === LOOK_AHEAD_WEBHOOK);
-  const isAhead = ahead === undefined || (ahead.clientConfig?.service?.path ?? '').startsWith(`${LOOK_AHEAD_ROUTE}/`);
+  const isAhead = webhooks
+    .filter(({ name = '' }) => LOOK_AHEAD_WEBHOOKS.includes(name))
+    .every(({ clientConfig }) => (clientConfig?.service?.path ?? '').startsWith(`${LOOK_AHEAD_ROUTE}/`));
   const findings = [ok(check, `${webhooks.length} webhooks, each with a certificate authority that has not expired`)];
   if (isAhead) return findings;
   return [

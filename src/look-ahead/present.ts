@@ -1,0 +1,128 @@
+/** Nodes that a Workflow has already, when its controller writes it: what they have given, and what may hang on them. */
+import { parametersOf } from '../argo/scopes.ts';
+import { asObject, isObject, type JsonObject } from '../base/json.ts';
+import { parameterValue, Unforeseen, type Values } from './values.ts';
+
+/** The outputs with which stepmemo has ended the pod of a node; undefined where it has not, or the pod is on its way out. */
+export type ServedOutputs = (nodeId: string) => JsonObject | undefined;
+
+export interface PresentNode {
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  readonly phase: string;
+  readonly children: readonly string[];
+  readonly outbound: readonly string[];
+  readonly isMemoized: boolean;
+  readonly inputs: unknown;
+  readonly outputs: JsonObject;
+}
+
+/** Phases after which Argo changes nothing of a node (workflow_types.go:NodePhase.Fulfilled). */
+const ENDED: ReadonlySet<string> = new Set(['Succeeded', 'Skipped', 'Failed', 'Error', 'Omitted']);
+const GIVES_NOTHING_MORE: ReadonlySet<string> = new Set(['Pod', 'Skipped']);
+
+export class PresentNodes {
+  readonly #byId: ReadonlyMap<string, PresentNode>;
+  readonly #byName: ReadonlyMap<string, PresentNode>;
+
+  /** `nodes` is `status.nodes`. */
+  constructor(nodes: JsonObject = {}) {
+    this.#byId = new Map(Object.entries(nodes).map(([id, node]) => [id, readNode(id, asObject(node))]));
+    this.#byName = new Map([...this.#byId.values()].map((node) => [node.name, node]));
+  }
+
+  get(name: string): PresentNode | undefined {
+    return this.#byName.get(name);
+  }
+
+  byId(id: string): PresentNode | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): Iterable<PresentNode> {
+    return this.#byId.values();
+  }
+
+  /** The nodes from which what follows hangs (operator.go:getOutboundNodes); throws where that is not for certain. */
+  outboundOf(node: PresentNode): readonly string[] {
+    const behind = (ids: readonly string[]) => ids.flatMap((id) => this.outboundOf(this.#known(id)));
+    if (GIVES_NOTHING_MORE.has(node.type)) return this.#isContainerSet(node) ? this.#doubt(node) : [node.id];
+    if (node.type === 'TaskGroup') return node.children.length === 0 ? [node.id] : behind(node.children);
+    if (node.type === 'Retry') return this.#lastAttempt(node);
+    // One that Argo has memoized as a whole holds nothing.
+    const isBoundary = (node.type === 'Steps' || node.type === 'DAG') && !node.isMemoized;
+    if (isBoundary) return behind(node.outbound);
+    return this.#doubt(node);
+  }
+
+  #lastAttempt(node: PresentNode): readonly string[] {
+    const last = this.#known(node.children.at(-1) ?? '');
+    return last.name.startsWith(`${node.name}(`) ? [last.id] : this.#doubt(node);
+  }
+
+  #known(id: string): PresentNode {
+    const node = this.#byId.get(id);
+    if (node === undefined) throw new Unforeseen(`the node ${id} is missing`);
+    return node;
+  }
+
+  #isContainerSet({ children }: PresentNode): boolean {
+    return children.some((id) => this.#byId.get(id)?.type === 'Container');
+  }
+
+  #doubt({ name, type }: PresentNode): never {
+    throw new Unforeseen(`what follows on ${name}, of type ${type}, is left to the controller`);
+  }
+}
+
+function readNode(id: string, node: JsonObject): PresentNode {
+  return {
+    id,
+    name: String(node.name),
+    type: String(node.type),
+    phase: String(node.phase),
+    children: texts(node.children),
+    outbound: texts(node.outboundNodes),
+    isMemoized: isObject(node.memoizationStatus),
+    inputs: node.inputs,
+    outputs: asObject(node.outputs),
+  };
+}
+
+function texts(list: unknown): readonly string[] {
+  return Array.isArray(list) ? list.filter((one): one is string => typeof one === 'string') : [];
+}
+
+export function hasEnded({ phase }: PresentNode): boolean {
+  return ENDED.has(phase);
+}
+
+/** Whether all that Argo wanted of it is done. */
+export function hasEndedWell({ phase }: PresentNode): boolean {
+  return phase === 'Succeeded' || phase === 'Skipped';
+}
+
+/** What others may refer to of a node with these outputs; throws where that is not for certain. */
+export function valuesOf(outputs: JsonObject): Values {
+  const values = new Map<string, string>();
+  const put = (name: string, value: unknown): void => {
+    const text = parameterValue(value, `the ${name}`);
+    if (text !== undefined) values.set(name, text);
+  };
+  for (const { name, value } of parametersOf(outputs)) put(`outputs.parameters.${name}`, value);
+  put('outputs.result', outputs.result);
+  put('outputs.exitCode', outputs.exitCode);
+  return values;
+}
+
+/** Throws where a node was made with other inputs than the ones that were foreseen for it. */
+export function checkInputs({ name, inputs }: PresentNode, template: JsonObject): void {
+  const read = (declared: unknown) =>
+    parametersOf(declared)
+      .map((parameter) => JSON.stringify([parameter.name, parameter.value]))
+      .sort()
+      .join();
+  const made = isObject(inputs) ? read(inputs) : '';
+  if (made !== read(template.inputs)) throw new Unforeseen(`${name} was made with other inputs`);
+}
