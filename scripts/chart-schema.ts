@@ -59,6 +59,9 @@ const valuesSchema = z.strictObject({
   }),
   podDisruptionBudget: switchOf,
   networkPolicy: switchOf,
+  userRoles: z
+    .boolean()
+    .describe('Roles for users of kubectl stepmemo, which join the roles view and edit of the cluster.'),
   removalHook: switchOf.describe('A Job before the chart is uninstalled: releases held pods, moves memoize back.'),
   serviceMonitor: switchOf.extend({ interval: z.string(), labels: texts }),
   isBase: z.boolean().describe('For manifests/base.'),

@@ -13,6 +13,7 @@ import { runRelease } from './cli/commands/release.ts';
 import { runUninstall } from './cli/commands/uninstall.ts';
 import { addCompletionCommands } from './cli/completion.ts';
 import { runMigrateFiles } from './cli/files/migrate-files.ts';
+import { FORMATS, type Format } from './cli/formats.ts';
 import { EXIT_USAGE, endQuietlyOnClosedPipe, exitWithErrors, processOutput } from './cli/output.ts';
 import { configSchema } from './config/config.ts';
 import { flagName, loadConfig } from './config/load-config.ts';
@@ -96,13 +97,12 @@ program
 interface LookFlags extends ClusterChoice {
   readonly namespace?: string;
   readonly allNamespaces?: boolean;
-  readonly output: 'text' | 'json';
+  readonly output: Format;
   readonly ownNamespace: string;
 }
 
 const namespaceOption = () => new Option('-n, --namespace <name>', "the namespace (the context's)");
-const outputOption = () =>
-  new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text');
+const outputOption = () => new Option('-o, --output <format>', 'output format').choices(FORMATS).default('text');
 
 type PurgeFlags = Omit<PurgeOptions, 'cache' | 'key' | 'namespace'> & LookFlags;
 

@@ -11,14 +11,15 @@ export async function listOwnCaches(
 ): Promise<KubeResult<readonly { readonly object: KubeObject; readonly path: ObjectPath }[]>> {
   const listed = await kube.list({ resource: RESOURCES.configMaps }, { labelSelector: CACHE_SELECTOR });
   if (!listed.ok) return listed;
-  const own = listed.value.filter(isOwn).map((object) => {
+  const own = listed.value.filter(isOwnCache).map((object) => {
     const { namespace = '', name = '' } = object.metadata ?? {};
     return { object, path: { resource: RESOURCES.configMaps, namespace, name } };
   });
   return { ok: true, value: own };
 }
 
-function isOwn(configMap: KubeObject): boolean {
+/** Whether stepmemo has written all of its entries. */
+export function isOwnCache(configMap: KubeObject): boolean {
   const keys = Object.keys((configMap.data as Record<string, unknown> | undefined) ?? {});
   const notes = (configMap.binaryData as Record<string, unknown> | undefined) ?? {};
   return Object.keys(notes).length > 0 && keys.every((key) => notes[metaKeyFor(key)] !== undefined);

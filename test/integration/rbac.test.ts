@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import type { KubeCommandDeps } from '../../src/cli/cluster/kube-command.ts';
+import { runLs, runPurge, runShow } from '../../src/cli/commands/caches.ts';
+import { runExplain } from '../../src/cli/commands/explain.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { createNamespace, kubeAs, kubeAsController, must, type TestKube } from './harness.ts';
 
@@ -150,4 +153,86 @@ test("the workflow controller's shipped roles hold no write on ConfigMaps, and i
   const controller = await kubeAsController();
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cache' } };
   expect(await controller.create({ resource: RESOURCES.configMaps, namespace }, body)).toMatchObject({ status: 403 });
+});
+
+describe('users of kubectl stepmemo', () => {
+  const account = 'reader';
+  let reader: TestKube;
+
+  /** A new account with one of the shipped roles, in this namespace alone. */
+  async function bind(name: string, role: string): Promise<TestKube> {
+    must(
+      await admin.create(
+        { resource: { group: 'rbac.authorization.k8s.io', version: 'v1', resource: 'rolebindings' }, namespace },
+        {
+          metadata: { name: `${name}-${role}` },
+          roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+          subjects: [{ kind: 'ServiceAccount', name, namespace }],
+        } as KubeObject,
+      ),
+    );
+    return kubeAs({ namespace, account: name });
+  }
+
+  const run = async (kube: TestKube, command: (deps: KubeCommandDeps) => Promise<number>) => {
+    const lines: string[] = [];
+    const print = (text: string) => void lines.push(text);
+    return { code: await command({ kube, out: { print, printError: print } }), text: lines.join('\n') };
+  };
+
+  beforeAll(async () => {
+    reader = await bind(account, 'stepmemo-view');
+    const labels = { 'workflows.argoproj.io/configmap-type': 'Cache' };
+    const entry = {
+      nodeID: 'n',
+      outputs: {},
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      lastHitTimestamp: '2026-01-01T00:00:00Z',
+    };
+    must(
+      await admin.create(
+        { resource: RESOURCES.configMaps, namespace },
+        { metadata: { name: 'cache', labels }, data: { one: JSON.stringify(entry) } },
+      ),
+    );
+    must(
+      await admin.create(
+        { resource: RESOURCES.workflows, namespace },
+        { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata: { name: 'wf' }, spec: {} },
+      ),
+    );
+  });
+
+  test('the roles join those that every cluster has', async () => {
+    const read = async (name: string) => {
+      const path = { resource: { group: 'rbac.authorization.k8s.io', version: 'v1', resource: 'clusterroles' }, name };
+      const labels = must(await admin.get(path)).metadata?.labels ?? {};
+      return Object.keys(labels)
+        .filter((label) => label.includes('aggregate-to-'))
+        .sort();
+    };
+    const to = (role: string) => `rbac.authorization.k8s.io/aggregate-to-${role}`;
+    expect(await read('stepmemo-view')).toEqual([to('admin'), to('edit'), to('view')]);
+    expect(await read('stepmemo-edit')).toEqual([to('admin'), to('edit')]);
+  });
+
+  test('may look with stepmemo-view, and not purge', async () => {
+    const ls = await run(reader, (deps) => runLs({ namespace, output: 'name' }, deps));
+    expect(ls).toEqual({ code: 0, text: 'configmap/cache' });
+    const show = await run(reader, (deps) => runShow({ cache: 'cache', namespace, output: 'name' }, deps));
+    expect(show).toEqual({ code: 0, text: 'one' });
+    const explain = await run(reader, (deps) => runExplain({ what: 'workflow/wf', namespace, output: 'text' }, deps));
+    expect(explain.code).toBe(0);
+    expect(explain.text).not.toContain('cannot be');
+    const purge = await run(reader, (deps) => runPurge({ cache: 'cache', all: true, namespace, yes: true }, deps));
+    expect(purge).toEqual({ code: 1, text: expect.stringContaining('Run this with an account that may.') });
+  });
+
+  test('may purge with stepmemo-edit beside it', async () => {
+    const editor = await bind(account, 'stepmemo-edit');
+    const purge = await run(editor, (deps) =>
+      runPurge({ cache: 'cache', key: 'one', all: false, namespace, yes: true }, deps),
+    );
+    expect(purge).toEqual({ code: 0, text: expect.stringContaining('1 entry removed') });
+  });
 });

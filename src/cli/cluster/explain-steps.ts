@@ -25,7 +25,13 @@ export interface ExplainedStep {
   readonly node: string;
   readonly key?: string | undefined;
   readonly cache?: string | undefined;
-  readonly outcome: 'served at submission' | 'served by its pod' | 'served by Argo' | 'ran' | 'not known';
+  readonly outcome:
+    | 'served at submission'
+    | 'served ahead'
+    | 'served by its pod'
+    | 'served by Argo'
+    | 'ran'
+    | 'not known';
   readonly reason?: Reason | undefined;
   readonly message: string;
   /** What would make it a hit next time; empty where nothing need be done. */
@@ -63,7 +69,13 @@ export function explainSteps(input: ExplainInput): readonly ExplainedStep[] {
 }
 
 function explainNode(node: Node, pod: KubeObject | undefined, input: ExplainInput): ExplainedStep | undefined {
-  return byMemoizationStatus(node, pod) ?? byPod(node, pod, input) ?? byEvent(node, input) ?? byTemplate(node, input);
+  return (
+    byMemoizationStatus(node, pod) ??
+    byMessage(node, pod, input) ??
+    byPod(node, pod, input) ??
+    byEvent(node, input) ??
+    byTemplate(node, input)
+  );
 }
 
 /** A hit that has no pod: served at submission, or by Argo's own memoization. */
@@ -79,6 +91,23 @@ function byMemoizationStatus({ name, raw }: Node, pod: KubeObject | undefined): 
     outcome: isOurs ? 'served at submission' : 'served by Argo',
     ...(isOurs && { reason: 'served-at-submission' as const }),
     message: isOurs ? message : "Argo's own memoization found an entry in the controller's namespace",
+    fix: '',
+    source: 'node',
+  };
+}
+
+/** One that was served together with a hit before it: its node says so, and what it asked for follows from its inputs. */
+function byMessage(node: Node, pod: KubeObject | undefined, input: ExplainInput): ExplainedStep | undefined {
+  const message = asString(node.raw.message) ?? '';
+  if (pod !== undefined || !message.startsWith('served ahead')) return undefined;
+  const { key, cache } = byTemplate(node, input) ?? {};
+  return {
+    node: node.name,
+    key,
+    cache,
+    outcome: 'served ahead',
+    reason: 'served-ahead',
+    message,
     fix: '',
     source: 'node',
   };

@@ -1,18 +1,19 @@
 import { parseGoDuration } from '../../base/duration.ts';
 import { plainText } from '../../base/text.ts';
 import { CACHE_SELECTOR, isCache } from '../../cache/cache-label.ts';
+import { CONFIG_MAP_LIMIT_BYTES } from '../../cache/config-map.ts';
+import { isOwnCache } from '../../cache/own-caches.ts';
 import { planRemovals } from '../../cache/plan-removal.ts';
 import { isOvertaken, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from '../../kube/types.ts';
 import { bytesOf, formatAge, type ListedEntry, listEntries } from '../cluster/cache-entries.ts';
 import { describeFailure, describeUnread, fail, formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
+import { type Format, printAs } from '../formats.ts';
 import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 /*
  * `stepmemo ls`, `show` and `purge`: what the caches of a cluster hold, and taking it away. All with the rights of whoever
  * runs them: ls and show list and read ConfigMaps, purge patches one.
  */
-
-type Format = 'text' | 'json';
 
 export interface LsOptions {
   /** Undefined: all namespaces. */
@@ -26,28 +27,32 @@ export async function runLs({ namespace, output }: LsOptions, { kube, out }: Kub
   if (!listed.ok) return fail(out, 'ls', describeFailure('caches cannot be listed', listed), EXIT_UNDONE);
   const now = new Date();
   const caches = listed.value.map((map) => ({ map, entries: listEntries(map, now) }));
-  if (output === 'json') {
-    out.print(
-      JSON.stringify(
-        caches.map(({ map, entries }) => describeCache(map, entries)),
-        null,
-        2,
-      ),
-    );
-    return EXIT_OK;
-  }
-  if (caches.length === 0) {
-    out.print(namespace === undefined ? 'No caches.' : `No caches in namespace ${namespace}.`);
-    return EXIT_OK;
-  }
-  const rows = caches.map(({ map, entries }) => {
-    const ages = entries.flatMap(({ ageMs }) => ageMs ?? []);
-    const [oldest, newest] = ages.length === 0 ? [undefined, undefined] : [Math.max(...ages), Math.min(...ages)];
-    const { namespace: where = '', name = '' } = map.metadata ?? {};
-    return [where, name, String(entries.length), formatSize(bytesOf(map)), formatAge(oldest), formatAge(newest)];
+  printAs(out, output, {
+    data: caches.map(({ map, entries }) => describeCache(map, entries)),
+    names: caches.map(({ map }) => `configmap/${map.metadata?.name}`),
+    text: (isWide) => {
+      if (caches.length === 0) return namespace === undefined ? 'No caches.' : `No caches in namespace ${namespace}.`;
+      const rows = caches.map(({ map, entries }) => [...rowOf(map, entries), ...(isWide ? wideRowOf(map) : [])]);
+      return formatTable([...HEADER, ...(isWide ? WIDE_HEADER : [])], rows);
+    },
   });
-  out.print(formatTable(['NAMESPACE', 'CACHE', 'ENTRIES', 'SIZE', 'OLDEST', 'NEWEST'], rows));
   return EXIT_OK;
+}
+
+const HEADER = ['NAMESPACE', 'CACHE', 'ENTRIES', 'SIZE', 'OLDEST', 'NEWEST'];
+const WIDE_HEADER = ['FULL', 'CREATED', 'WRITTEN BY'];
+
+function rowOf(map: KubeObject, entries: readonly ListedEntry[]): readonly string[] {
+  const ages = entries.flatMap(({ ageMs }) => ageMs ?? []);
+  const [oldest, newest] = ages.length === 0 ? [undefined, undefined] : [Math.max(...ages), Math.min(...ages)];
+  const { namespace = '', name = '' } = map.metadata ?? {};
+  return [namespace, name, String(entries.length), formatSize(bytesOf(map)), formatAge(oldest), formatAge(newest)];
+}
+
+function wideRowOf(map: KubeObject): readonly string[] {
+  const { creationTimestamp } = map.metadata ?? {};
+  const full = `${Math.ceil((100 * bytesOf(map)) / CONFIG_MAP_LIMIT_BYTES)}%`;
+  return [full, String(creationTimestamp ?? '<unknown>'), isOwnCache(map) ? 'stepmemo' : 'others'];
 }
 
 function describeCache(map: KubeObject, entries: readonly ListedEntry[]) {
@@ -85,26 +90,26 @@ export async function runShow(options: ShowOptions, { kube, out }: KubeCommandDe
     const wanted = entries.find((one) => one.key === key || one.dataKey === key);
     if (wanted === undefined)
       return fail(out, 'show', `cache ${cache} has no entry for the key ${JSON.stringify(key)}.`, EXIT_UNDONE);
-    out.print(JSON.stringify({ key: wanted.key, workflow: wanted.workflow ?? null, ...wanted.entry }, null, 2));
+    const data = { key: wanted.key, workflow: wanted.workflow ?? null, ...wanted.entry };
+    const whole = () => JSON.stringify(data, null, 2);
+    printAs(out, output, { data, names: [plainText(wanted.key)], text: whole });
     return EXIT_OK;
   }
-  if (output === 'json') {
-    out.print(
-      JSON.stringify(
-        entries.map(({ dataKey: _, ageMs: __, ...entry }) => entry),
-        null,
-        2,
-      ),
-    );
-    return EXIT_OK;
-  }
-  const rows = entries.map((one) => [
-    plainText(one.key),
-    one.entry === undefined ? 'no entry' : formatAge(one.ageMs),
-    formatSize(one.bytes),
-    one.workflow ?? '<unknown>',
-  ]);
-  out.print(rows.length === 0 ? `Cache ${cache} is empty.` : formatTable(['KEY', 'AGE', 'SIZE', 'WORKFLOW'], rows));
+  printAs(out, output, {
+    data: entries.map(({ dataKey: _, ageMs: __, ...entry }) => entry),
+    names: entries.map((one) => plainText(one.key)),
+    text: (isWide) => {
+      const rows = entries.map((one) => [
+        plainText(one.key),
+        one.entry === undefined ? 'no entry' : formatAge(one.ageMs),
+        formatSize(one.bytes),
+        one.workflow ?? '<unknown>',
+        ...(isWide ? [one.entry?.nodeID ?? '<unknown>', one.dataKey] : []),
+      ]);
+      const header = ['KEY', 'AGE', 'SIZE', 'WORKFLOW', ...(isWide ? ['NODE', 'DATA KEY'] : [])];
+      return rows.length === 0 ? `Cache ${cache} is empty.` : formatTable(header, rows);
+    },
+  });
   return EXIT_OK;
 }
 

@@ -1,11 +1,12 @@
 import { CHECKS } from '../cluster/checks.ts';
 import { beginCheckup, type Finding } from '../cluster/checkup/finding.ts';
 import { formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
+import { type Format, printAs } from '../formats.ts';
 
 export interface DoctorOptions {
   /** Where stepmemo runs. */
   readonly ownNamespace: string;
-  readonly output: 'text' | 'json';
+  readonly output: Format;
 }
 
 /** Nothing is wrong, but something could not be looked at. */
@@ -24,17 +25,13 @@ export async function runDoctor(
   for (const check of CHECKS) findings.push(...(await check(checkup)));
   const has = (state: Finding['state']) => findings.some((finding) => finding.state === state);
   const exitCode = has('problem') ? 1 : has('not checked') ? EXIT_UNCHECKED : 0;
-  if (output === 'json') {
-    out.print(JSON.stringify({ findings }, null, 2));
-    return exitCode;
-  }
-  out.print(
-    formatTable(
-      ['CHECK', 'STATE', 'DETAIL'],
-      findings.map(({ check, state, detail }) => [check, state, detail]),
-    ),
-  );
-  const fixes = findings.filter(({ state }) => state === 'problem').map(({ check, fix = '' }) => `${check}: ${fix}`);
-  if (fixes.length > 0) out.print(`\nWhat to do:\n${fixes.map((fix) => `- ${fix}`).join('\n')}`);
+  printAs(out, output, { data: { findings }, names: findings.map(({ check }) => check), text: () => textOf(findings) });
   return exitCode;
+}
+
+function textOf(findings: readonly Finding[]): string {
+  const rows = findings.map(({ check, state, detail }) => [check, state, detail]);
+  const fixes = findings.filter(({ state }) => state === 'problem').map(({ check, fix = '' }) => `- ${check}: ${fix}`);
+  const table = formatTable(['CHECK', 'STATE', 'DETAIL'], rows);
+  return fixes.length === 0 ? table : `${table}\n\nWhat to do:\n${fixes.join('\n')}`;
 }

@@ -5,16 +5,18 @@ import { plainText } from '../../base/text.ts';
 import { CACHE_SELECTOR } from '../../cache/cache-label.ts';
 import { readNamespace } from '../../informers/read-objects.ts';
 import { type KubeObject, type KubeResult, RESOURCES } from '../../kube/types.ts';
+import type { NamespaceSettings } from '../../step/known-cluster.ts';
 import { type ExplainedStep, explainSteps } from '../cluster/explain-steps.ts';
 import { describeFailure, describeUnread, fail, formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
 import { indexCaches } from '../files/read-objects.ts';
+import { type Format, printAs } from '../formats.ts';
 import { EXIT_OK, EXIT_UNDONE, EXIT_USAGE } from '../output.ts';
 
 export interface ExplainOptions {
   /** `workflow/NAME` or `pod/NAME`. */
   readonly what: string;
   readonly namespace: string;
-  readonly output: 'text' | 'json';
+  readonly output: Format;
 }
 
 /**
@@ -51,18 +53,24 @@ export async function runExplain(options: ExplainOptions, deps: KubeCommandDeps)
     lookUp: (cache, key) => index.lookUp(namespace, cache, key),
     now: new Date(),
   }).filter(({ node }) => target.node === undefined || node === wanted);
-  if (output === 'json') {
-    out.print(JSON.stringify({ workflow: target.workflow, namespace, steps }, null, 2));
-    return EXIT_OK;
-  }
-  if (settings?.isEnabled === false)
-    out.print(
-      `Namespace ${namespace} has not opted in: nothing is served or captured there (label it ${ENABLED_LABEL}=true).\n`,
-    );
-  const ahead = workflow.metadata?.annotations?.[LOOK_AHEAD_ANNOTATION];
-  if (ahead !== undefined) out.print(`Look-ahead: ${plainText(ahead)}\n`);
-  out.print(steps.length === 0 ? 'No step of it asks for memoization.' : tableOf(steps));
+  printAs(out, output, {
+    data: { workflow: target.workflow, namespace, steps },
+    names: steps.map(({ node }) => node),
+    text: (isWide) => [...remarks(settings, workflow, namespace), tableOf(steps, isWide)].join('\n\n'),
+  });
   return EXIT_OK;
+}
+
+/** What concerns all of its steps. */
+function remarks(settings: NamespaceSettings | undefined, workflow: KubeObject, namespace: string): readonly string[] {
+  const ahead = workflow.metadata?.annotations?.[LOOK_AHEAD_ANNOTATION];
+  const label = `${ENABLED_LABEL}=true`;
+  return [
+    ...(settings?.isEnabled === false
+      ? [`Namespace ${namespace} has not opted in: nothing is served or captured there (label it ${label}).`]
+      : []),
+    ...(ahead === undefined ? [] : [`Look-ahead: ${plainText(ahead)}`]),
+  ];
 }
 
 interface Target {
@@ -105,17 +113,20 @@ function timeOf(event: KubeObject): string {
   return String(event.eventTime ?? event.metadata?.creationTimestamp ?? '');
 }
 
-function tableOf(steps: readonly ExplainedStep[]): string {
-  const rows = steps.map(({ node, key = '', outcome, reason = '', source }) => [
+function tableOf(steps: readonly ExplainedStep[], isWide: boolean): string {
+  if (steps.length === 0) return 'No step of it asks for memoization.';
+  const rows = steps.map(({ node, key = '', outcome, reason = '', source, cache = '' }) => [
     node,
     plainText(key),
     outcome,
     reason,
     source,
+    ...(isWide ? [plainText(cache)] : []),
   ]);
+  const header = ['NODE', 'KEY', 'OUTCOME', 'REASON', 'KNOWN FROM', ...(isWide ? ['CACHE'] : [])];
   const notes = steps.flatMap(({ node, message, fix }) => [
     `${node}: ${plainText(message)}`,
     ...(fix === '' ? [] : [`  ${fix}`]),
   ]);
-  return `${formatTable(['NODE', 'KEY', 'OUTCOME', 'REASON', 'KNOWN FROM'], rows)}\n\n${notes.join('\n')}`;
+  return `${formatTable(header, rows)}\n\n${notes.join('\n')}`;
 }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { dataKeyFor, metaKeyFor } from '../../../src/cache/data-key.ts';
 import { serializeEntryMeta } from '../../../src/cache/entry-meta.ts';
 import { type ExplainedStep, explainSteps } from '../../../src/cli/cluster/explain-steps.ts';
@@ -51,6 +52,21 @@ describe('stepmemo ls', () => {
     expect(JSON.parse(printed[1] ?? '')).toMatchObject([
       { namespace: 'team', name: 'cache', entries: 3, oldest: expect.stringMatching(/Z$/) },
     ]);
+  });
+
+  it('prints as kubectl does: more columns, YAML, names', async () => {
+    givenCache();
+    for (const output of ['wide', 'yaml', 'name'] as const) await runLs({ namespace: 'team', output }, deps());
+    expect(printed[0]).toMatch(/ FULL +CREATED +WRITTEN BY\nteam .* 1% .* others$/);
+    expect(parse(printed[1] ?? '')).toMatchObject([{ namespace: 'team', name: 'cache', entries: 3 }]);
+    expect(printed[2]).toBe('configmap/cache');
+    await runShow({ cache: 'cache', namespace: 'team', output: 'name' }, deps());
+    expect(printed[3]?.split('\n').sort()).toEqual(['an odd key/ü', 'broken', 'old']);
+  });
+
+  it('prints no line where there are no names', async () => {
+    expect(await runLs({ namespace: 'team', output: 'name' }, deps())).toBe(0);
+    expect(printed).toEqual([]);
   });
 
   it('says where there are none', async () => {
@@ -261,6 +277,13 @@ describe('stepmemo explain', () => {
     expect(explain(workflowWith(node(1, members)), more)).toMatchObject([expected]);
   });
 
+  it('a step that was served together with a hit before it', () => {
+    const served = node(1, { message: 'served ahead: the cache holds it' });
+    expect(explain(workflowWith(served))).toMatchObject([
+      { key: 'k-1', outcome: 'served ahead', reason: 'served-ahead', source: 'node' },
+    ]);
+  });
+
   it('leaves out steps that ask for nothing', () => {
     expect(explain(workflowWith(node(1, { templateName: 'plain' })))).toEqual([]);
   });
@@ -271,8 +294,8 @@ describe('stepmemo explain', () => {
     kube.put(RESOURCES.namespaces, { metadata: { name: 'team', labels: {} } });
     expect(await runExplain({ what: 'pod/wf-work-2', namespace: 'team', output: 'text' }, deps())).toBe(0);
     expect(printed[0]).toContain('Namespace team has not opted in');
-    expect(printed[1]).toMatch(/^NODE +KEY +OUTCOME +REASON +KNOWN FROM\nwf\[0\]\.s2 +k-1 +ran +no-entry +pod\n/);
-    expect(printed[1]).not.toContain('s1');
+    expect(printed[0]).toMatch(/\n\nNODE +KEY +OUTCOME +REASON +KNOWN FROM\nwf\[0\]\.s2 +k-1 +ran +no-entry +pod\n/);
+    expect(printed[0]).not.toContain('s1');
   });
 
   it.each([
