@@ -2,7 +2,7 @@ import { CAPTURE_CONTAINER } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { judgePod } from '../step/decide-pod.ts';
-import type { Verdict } from '../step/decision.ts';
+import { FOREIGN_SKIPS, type Verdict } from '../step/decision.ts';
 import type { DecisionSettings, KnownCluster } from '../step/known-cluster.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import { answerVerdict } from './answer.ts';
@@ -20,11 +20,7 @@ export interface MutatePodsOptions {
 
 /** Reasons that concern no step, or no memoized one: nobody waits for an Event about them. */
 const SILENT: ReadonlySet<Reason> = new Set<Reason>([
-  'not-a-step',
-  'agent-pod',
-  'not-memoized',
-  'namespace-not-enabled',
-  'creator-untrusted',
+  ...FOREIGN_SKIPS,
   'fresh-entry', // The controller tells of it once the step has ended.
 ]);
 

@@ -77,10 +77,19 @@ function readCall(raw: unknown): Call {
 function readTask(raw: unknown): Task {
   const call = readCall(raw);
   const { depends, dependencies } = call.raw;
-  if (typeof depends === 'string' && depends !== '') return { ...call, ...readDepends(depends) };
-  const list = Array.isArray(dependencies) ? dependencies : [];
-  return { ...call, depends: list.filter((name): name is string => typeof name === 'string'), strict: new Set() };
+  const list = Array.isArray(dependencies) ? dependencies.filter((name) => typeof name === 'string') : [];
+  const isExpression = typeof depends === 'string' && depends !== '';
+  const needs = isExpression ? readDepends(depends) : { depends: list, strict: new Set<string>() };
+  const reserved = needs.depends.find((name) => RESERVED.has(name));
+  if (reserved !== undefined) throw new Unforeseen(`it depends on a task named ${reserved}`);
+  return { ...call, ...needs };
 }
+
+/** Both ways become an expression (ancestry.go), in which these are no names: Argo errs there (expr-lang's operators and literals). */
+const RESERVED: ReadonlySet<string> = new Set([
+  ...['and', 'or', 'not', 'in', 'matches', 'contains', 'startsWith', 'endsWith', 'let', 'if', 'else'],
+  ...['true', 'false', 'nil'],
+]);
 
 /** Names joined by `&&`, each alone or with `.Succeeded`: all of them have to have succeeded, or been skipped (ancestry.go). */
 function readDepends(text: string): Pick<Task, 'depends' | 'strict'> {

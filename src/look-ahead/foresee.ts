@@ -132,7 +132,7 @@ export function countLeaves(nodes: readonly WorkflowNode[] = []): number {
 }
 
 /** Annotations show on every list of Workflows. */
-const MESSAGE_LIMIT = 500;
+export const MESSAGE_LIMIT = 500;
 
 function describe({ leaves, references }: Walked, isBehind: boolean): string {
   const hits = leaves.filter(({ outcome }) => outcome === 'hit').length;

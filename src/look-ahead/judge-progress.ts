@@ -2,11 +2,20 @@
  * What is served of a Workflow that runs, when its controller writes it: where a step has just become a hit, what follows on it
  * for certain is added to the same write. Pure. Nodes are added and nothing else; those that are there follow their pods.
  */
-import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
+import { asObject, isObject, type JsonObject, objectsOf, ownString } from '../base/json.ts';
 import { type JsonPatchOperation, pointer } from '../base/json-patch.ts';
 import { LOOK_AHEAD_ANNOTATION, LOOK_AHEAD_MARK_LABEL } from '../base/names.ts';
 import type { Verdict } from '../step/decision.ts';
-import { countLeaves, type ForesightInput, findObstacle, foresee, metadataPatch, no, type Outcome } from './foresee.ts';
+import {
+  countLeaves,
+  type ForesightInput,
+  findObstacle,
+  foresee,
+  MESSAGE_LIMIT,
+  metadataPatch,
+  no,
+  type Outcome,
+} from './foresee.ts';
 import { PresentNodes, type ServedOutputs } from './present.ts';
 import type { LookUpTemplate } from './references.ts';
 
@@ -29,11 +38,18 @@ export function judgeProgress(input: ProgressInput): ProgressVerdict {
   const awaited = walked?.awaited ?? [];
   const patch = [
     ...(added === undefined ? [] : additions(outcome)),
-    ...metadataPatch(input.object, 'annotations', added === undefined ? {} : { [LOOK_AHEAD_ANNOTATION]: message }),
+    ...(added === undefined ? [] : metadataPatch(input.object, 'annotations', tell(input.object, message))),
     ...(isDone(outcome) ? metadataPatch(input.object, 'labels', { [LOOK_AHEAD_MARK_LABEL]: undefined }) : []),
   ];
   const decision = added === undefined ? 'skip' : 'mutate';
   return { decision, reason, message, patch, warnings: [], added: countLeaves(added), awaited };
+}
+
+/** What was served before stays in the annotation. */
+function tell({ metadata }: JsonObject, message: string): Readonly<Record<string, string>> {
+  const before = ownString(asObject(metadata).annotations, LOOK_AHEAD_ANNOTATION);
+  const all = before?.startsWith('served ') === true ? `${before}; then ${message}` : message;
+  return { [LOOK_AHEAD_ANNOTATION]: all.slice(0, MESSAGE_LIMIT) };
 }
 
 /** The mark goes with the write after which nothing can follow any more. */

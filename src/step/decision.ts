@@ -31,6 +31,15 @@ export type PodDecision =
     }
   | { readonly decision: 'skip'; readonly reason: Reason; readonly message: string };
 
+/** Skips of pods that are no memoized steps, or not those of a workflow controller in a namespace that has opted in. */
+export const FOREIGN_SKIPS: readonly Reason[] = [
+  'not-a-step',
+  'agent-pod',
+  'not-memoized',
+  'namespace-not-enabled',
+  'creator-untrusted',
+];
+
 /** A decision with the patch that carries it out: the whole answer to one admission review. */
 export interface Verdict {
   readonly decision: 'hit' | 'miss' | 'skip' | 'mutate';

@@ -12,8 +12,9 @@ import {
   MISS_GATE,
   REASON_ANNOTATION,
 } from '../base/names.ts';
+import type { Reason } from '../base/reasons.ts';
 import type { KubeObject } from '../kube/types.ts';
-import type { PodDecision } from './decision.ts';
+import { FOREIGN_SKIPS, type PodDecision } from './decision.ts';
 import { coversContainer, coversJson } from './equal-pods.ts';
 import { isOwnContainer, isOwnVolume, type SidecarParts } from './sidecar-container.ts';
 
@@ -40,8 +41,22 @@ function effectiveSettings(decision: Exclude<PodDecision, { decision: 'skip' }>)
   };
 }
 
+/** Whoever only observes changes nothing. Of other pods than a controller's the admission policies would refuse it. */
+const UNSTAMPED: ReadonlySet<Reason> = new Set<Reason>([
+  ...FOREIGN_SKIPS,
+  'observed-hit',
+  'observed-miss',
+  'switched-off',
+]);
+
+/** The reason alone: nothing was decided that anybody has to carry out. */
+function whyNot(reason: Reason): Readonly<Record<string, string>> {
+  return UNSTAMPED.has(reason) ? {} : { [REASON_ANNOTATION]: reason };
+}
+
 function desire(decision: PodDecision): DesiredState {
-  if (decision.decision === 'skip') return { annotations: {}, defaults: {}, gate: undefined, sidecar: 'keep' };
+  if (decision.decision === 'skip')
+    return { annotations: whyNot(decision.reason), defaults: {}, gate: undefined, sidecar: 'keep' };
   const annotations = { [DECISION_ANNOTATION]: decision.decision, [REASON_ANNOTATION]: decision.reason };
   const defaults = effectiveSettings(decision);
   if (decision.decision === 'hit') return { annotations, defaults, gate: HIT_GATE, sidecar: 'none' };

@@ -45,6 +45,9 @@ const out = (kind: string, name: string) => `{{${kind}.${name}.outputs.parameter
 const chain = (length: number, first = 'k0') =>
   Array.from({ length }, (_, index) => [call(`s${index}`, index === 0 ? first : out('steps', `s${index - 1}`))]);
 
+/** Names of a second chain in one workflow. */
+const renamed = (group: object) => JSON.parse(JSON.stringify(group).replaceAll(/\bs(\d+)\b/g, 't$1')) as object;
+
 const SHAPES: Readonly<Record<string, object>> = {
   'one step': { steps: chain(1) },
   'chain of 5': { steps: chain(5) },
@@ -58,6 +61,13 @@ const SHAPES: Readonly<Record<string, object>> = {
         call('d', 'k3', { depends: 'b && c' }),
       ],
     },
+  },
+  // The commonest: something is fetched, and all that follows on it is cached.
+  'chain of 10 behind a step that runs': {
+    steps: [[{ name: 'runs', template: 'plain' }], ...chain(10, out('steps', 'runs'))],
+  },
+  'chain of 10, the fifth runs': {
+    steps: [...chain(4), [{ name: 'runs', template: 'plain' }], ...chain(5, out('steps', 'runs')).map(renamed)],
   },
   'fan-out of 100, and a consumer': {
     dag: {
@@ -76,11 +86,16 @@ function workflow(shape: object): KubeObject {
     container,
     outputs: { parameters: [{ name: 'o', valueFrom: { path: '/tmp/o' } }] },
   };
+  const plain = {
+    name: 'plain',
+    container: { ...container, args: ["printf '%s' k0 > /tmp/o"] },
+    outputs: work.outputs,
+  };
   return {
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',
     metadata: { generateName: 'bench-' },
-    spec: { entrypoint: 'main', templates: [{ name: 'main', ...shape }, work] },
+    spec: { entrypoint: 'main', templates: [{ name: 'main', ...shape }, work, plain] },
   };
 }
 

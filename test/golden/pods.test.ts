@@ -35,7 +35,11 @@ interface Pod {
 /** The recorded pod with what a verdict promises, put together without any JSON Patch. */
 function promised(before: KubeObject, { decision, reason, patch }: Verdict): unknown {
   const pod = structuredClone(before) as unknown as Pod;
-  if (decision === 'skip') return pod;
+  if (decision === 'skip') {
+    // Of what asks for nothing nobody need be told.
+    if (reason !== 'not-memoized' && reason !== 'agent-pod') pod.metadata.annotations['stepmemo.io/reason'] = reason;
+    return pod;
+  }
   const added = (path: string): unknown =>
     patch.flatMap((operation) => (operation.path === path && 'value' in operation ? [operation.value] : []))[0];
   const settings = ['key', 'cache', 'max-age'].flatMap((name) => {
@@ -89,7 +93,9 @@ describe.each(CASES.map((recorded) => [recorded.path, recorded] as const))('%s',
     const { object, userInfo } = recorded.request;
     const settings = { cluster: cluster('managed', makeEntry(recorded)), settings: SETTINGS, now: NOW };
     const verdict = judgePod({ pod: object, creator: userInfo.username, ...settings });
-    expect(verdict).toMatchObject({ decision: 'skip', reason: 'memoize-in-template', patch: [] });
+    const reason = 'memoize-in-template';
+    const patch = [{ op: 'add', path: '/metadata/annotations/stepmemo.io~1reason', value: reason }];
+    expect(verdict).toMatchObject({ decision: 'skip', reason, patch });
   });
 
   it('is not acted on when somebody else made it', () => {

@@ -115,8 +115,10 @@ function byMessage(node: Node, pod: KubeObject | undefined, input: ExplainInput)
 
 function byPod({ id, name }: Node, pod: KubeObject | undefined, { events }: ExplainInput): ExplainedStep | undefined {
   const decision = pod && annotationOf(pod, DECISION_ANNOTATION);
-  if (pod === undefined || decision === undefined) return undefined;
-  const decided = readReason(annotationOf(pod, REASON_ANNOTATION));
+  const decided = pod && readReason(annotationOf(pod, REASON_ANNOTATION));
+  // A skip is no decision, and has a reason all the same.
+  const isTold = (decision ?? decided) !== undefined;
+  if (pod === undefined || !isTold) return undefined;
   const told = events.flatMap((event) => readEvent(event, id));
   // What happened later tells more: a hit that was released ran, a miss that was captured has an entry.
   const last = told.at(-1);
@@ -129,7 +131,7 @@ function byPod({ id, name }: Node, pod: KubeObject | undefined, { events }: Expl
     cache: annotationOf(pod, CACHE_ANNOTATION),
     outcome: isServed ? 'served by its pod' : 'ran',
     reason: decided ?? reason,
-    message: messages.length > 0 ? messages.join('; ') : (decided && REASONS[decided].meaning) || decision,
+    message: messages.length > 0 ? messages.join('; ') : meaningOf(decided),
     fix: fixOf(reason) || fixOf(decided),
     source: 'pod',
   };
@@ -169,6 +171,10 @@ function readEvent({ reason, note }: KubeObject, nodeId: string): { reason: Reas
   const number = /-(\d+)$/.exec(nodeId)?.[1];
   const isAboutIt = pod === nodeId || (number !== undefined && pod.endsWith(`-${number}`));
   return isAboutIt ? [{ reason: code, message }] : [];
+}
+
+function meaningOf(reason: Reason | undefined): string {
+  return reason === undefined ? 'its pod does not say why' : REASONS[reason].meaning;
 }
 
 function fixOf(reason: Reason | undefined): string {

@@ -210,6 +210,14 @@ describe('a running Workflow', () => {
     expect(after.metadata).toMatchObject({ labels: { [MARK]: 'true' } });
   });
 
+  it('says what was served before, too', () => {
+    const before = 'served 1 of 4 steps at submission; wf[0].s0 runs: no entry';
+    const object = running(CHAIN, CHAIN_NODES, { metadata: { annotations: { [STATUS]: before } } });
+    const { after } = judge(object, { served: S1 });
+    const then = 'then served 2 of 2 steps that follow on a hit';
+    expect(after.metadata).toMatchObject({ annotations: { [STATUS]: `${before}; ${then}` } });
+  });
+
   it('gets nothing twice', () => {
     const { after } = judge(running(CHAIN, CHAIN_NODES), { served: S1 });
     expect(judge(after, { served: S1 }).verdict).toMatchObject({ added: 0, patch: [] });

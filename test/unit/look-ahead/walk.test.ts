@@ -304,6 +304,13 @@ describe('a group of steps of which one has to run', () => {
     expect(walked.nodes.some(({ name }) => name === 'wf[0].b')).toBe(false);
   });
 
+  it('serves none of a DAG in which Argo cannot evaluate what a task depends on', () => {
+    const tasks = [call('in', 'one'), call('b', 'one', { depends: 'in' })];
+    expect(walk({ dag: { tasks } }, { one: 'x' }).nodes).toEqual([]);
+    const listed = [call('in', 'one'), { ...call('b', 'one'), dependencies: ['in'] }];
+    expect(walk({ dag: { tasks: listed } }, { one: 'x' }).nodes).toEqual([]);
+  });
+
   it('serves those before it', () => {
     const walked = walk({ steps: [[call('b', 'one'), { name: 'a', template: 'missing' }]] }, { one: 'x' });
     expect(found(walked)[0]).toEqual(['wf[0].b', 'hit', 'one']);
