@@ -57,7 +57,12 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   if (tooLittle !== undefined) log.warn(tooLittle);
   const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
-  const recordEvent = createEventRecorder(kube, log, hostname());
+  const recordEvent = createEventRecorder({
+    kube,
+    log,
+    reportingInstance: hostname(),
+    onDrop: metrics.eventDropped,
+  });
   const controller = startController({ kube, cluster, config, log, metrics, recordEvent });
   const settings = (): DecisionSettings => decisionSettings(config, certificates.caBundle());
 

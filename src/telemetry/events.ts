@@ -1,6 +1,7 @@
 import type { Log } from '../base/log.ts';
 import { eventReason, type Reason } from '../base/reasons.ts';
-import { type KubeApi, RESOURCES } from '../kube/types.ts';
+import { type KubeApi, type ObjectPath, RESOURCES } from '../kube/types.ts';
+import { type EventSeries, EventSeriesTable, TokenBuckets } from './event-series.ts';
 
 export interface EventInput {
   readonly regarding: {
@@ -19,37 +20,105 @@ export interface EventInput {
 /** Sends an Event without anybody waiting for it. */
 export type RecordEvent = (event: EventInput) => void;
 
+export interface EventRecorderOptions {
+  readonly kube: Pick<KubeApi, 'create' | 'patch'>;
+  readonly log: Log;
+  readonly reportingInstance: string;
+  /** Told of each Event that was not sent, for there were too many. */
+  readonly onDrop?: () => void;
+  /** The clock, in milliseconds. */
+  readonly nowMs?: () => number;
+  /** How long a series gathers before its count is written, in milliseconds. */
+  readonly flushMs?: number;
+}
+
 // A burst of pods must not become a burst of Events that crowds out the calls that end pods.
 const MAX_IN_FLIGHT = 16;
 const MAX_QUEUED = 1000;
 const NOTE_LIMIT = 1024;
+const FLUSH_MS = 10_000;
+/** What one namespace may have written: at once, and a second from then on. */
+const NAMESPACE_LIMIT = { burst: 100, perSecond: 2 };
 
-/** Events are a courtesy: those that cannot be sent are logged and forgotten. */
-export function createEventRecorder(kube: KubeApi, log: Log, reportingInstance: string): RecordEvent {
-  const queue: EventInput[] = [];
+/**
+ * Events are a courtesy: those that cannot be sent are logged and forgotten. The first ones that say the same of an object stand
+ * alone, each with its particulars; the rest are one Event that counts (`series`), so 10,000 pods of a Workflow make a dozen.
+ */
+export function createEventRecorder(options: EventRecorderOptions): RecordEvent {
+  const { onDrop, nowMs = Date.now, flushMs = FLUSH_MS } = options;
+  const series = new EventSeriesTable();
+  const buckets = new TokenBuckets(NAMESPACE_LIMIT);
+  const send = createSender(options);
+
+  const mayWrite = ({ regarding }: EventInput): boolean => {
+    if (buckets.take(regarding.namespace, nowMs())) return true;
+    onDrop?.();
+    return false;
+  };
+
+  /** Writes the count of a series, some time after it has grown. */
+  function flushLater(event: EventInput, one: EventSeries): void {
+    if (one.isFlushDue) return;
+    one.isFlushDue = true;
+    setTimeout(() => {
+      one.isFlushDue = false;
+      const { path, count } = one;
+      if (path !== undefined && count > 1 && mayWrite(event)) send(event, () => writeCount(options.kube, path, count));
+    }, flushMs).unref();
+  }
+
+  return (event) => {
+    const { regarding, reason } = event;
+    const one = series.see([regarding.namespace, regarding.uid ?? regarding.name, reason].join('/'), nowMs());
+    if (one.count > 1) return flushLater(event, one);
+    if (!mayWrite(event)) return series.forgetLast(one);
+    const isCounting = one.count > 0;
+    send(event, async () => {
+      const made = await writeEvent(options, event);
+      if (typeof made === 'string') return made;
+      if (isCounting) one.path = made;
+      return undefined;
+    });
+  };
+}
+
+/** Sends in the order of asking, a few at a time; `call` returns what went wrong. */
+function createSender({ log, onDrop }: EventRecorderOptions) {
+  const queue: (() => Promise<void>)[] = [];
   let inFlight = 0;
   const pump = (): void => {
     while (inFlight < MAX_IN_FLIGHT) {
       const next = queue.shift();
       if (next === undefined) return;
       inFlight += 1;
-      send(kube, next, reportingInstance)
-        .then((failure) => failure && log.warn({ failure, reason: next.reason }, 'an Event could not be sent'))
-        .catch((error: unknown) => log.warn({ err: error }, 'an Event could not be sent'))
-        .finally(() => {
-          inFlight -= 1;
-          pump();
-        });
+      void next().finally(() => {
+        inFlight -= 1;
+        pump();
+      });
     }
   };
-  return (event) => {
-    if (queue.length >= MAX_QUEUED) return;
-    queue.push(event);
+  return ({ reason }: EventInput, call: () => Promise<string | undefined>): void => {
+    if (queue.length >= MAX_QUEUED) {
+      onDrop?.();
+      return;
+    }
+    queue.push(async () => {
+      try {
+        const failure = await call();
+        if (failure !== undefined) log.warn({ failure, reason }, 'an Event could not be sent');
+      } catch (error) {
+        log.warn({ err: error }, 'an Event could not be sent');
+      }
+    });
     pump();
   };
 }
 
-async function send(kube: KubeApi, event: EventInput, reportingInstance: string): Promise<string | undefined> {
+/** Where it is, or what went wrong. */
+async function writeEvent(
+  { kube, reportingInstance }: EventRecorderOptions,
+  event: EventInput,
+): Promise<ObjectPath | string> {
   const { namespace, name, uid, apiVersion, kind } = event.regarding;
   const answer = await kube.create(
     { resource: RESOURCES.events, namespace },
@@ -58,7 +127,7 @@ async function send(kube: KubeApi, event: EventInput, reportingInstance: string)
       kind: 'Event',
       // The prefix is cut so that name and random suffix fit into 253 characters; a dot at its end would be refused.
       metadata: { generateName: `${name.slice(0, 230)}-`, namespace },
-      eventTime: new Date().toISOString().replace('Z', '000Z'),
+      eventTime: microTime(),
       reportingController: 'stepmemo.io/stepmemo',
       reportingInstance: reportingInstance.slice(0, 128),
       action: 'Memoize',
@@ -68,5 +137,17 @@ async function send(kube: KubeApi, event: EventInput, reportingInstance: string)
       regarding: { apiVersion, kind, namespace, name, ...(uid === undefined ? {} : { uid }) },
     },
   );
+  if (!answer.ok) return answer.message;
+  return { resource: RESOURCES.events, namespace, name: answer.value.metadata?.name ?? '' };
+}
+
+async function writeCount(kube: Pick<KubeApi, 'patch'>, path: ObjectPath, count: number): Promise<string | undefined> {
+  const series = { count, lastObservedTime: microTime() };
+  const answer = await kube.patch(path, [{ op: 'add', path: '/series', value: series }]);
   return answer.ok ? undefined : answer.message;
+}
+
+/** Kubernetes' MicroTime. */
+function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z');
 }

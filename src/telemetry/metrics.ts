@@ -16,6 +16,8 @@ export interface Metrics {
   servedAtSubmission(served: { steps: number; isDryRun: boolean }): void;
   /** Steps of one Workflow that were served together with a hit before them, as its controller wrote it. */
   servedAhead(served: { steps: number; isDryRun: boolean }): void;
+  /** One Event that was not sent, for there were too many. */
+  eventDropped(): void;
   setLeader(isLeader: boolean): void;
   setCertificateExpiry(unixSeconds: number): void;
 }
@@ -71,6 +73,11 @@ export function createMetrics(): Metrics {
     labelNames: ['dry_run'] as const,
     registers,
   });
+  const dropped = new Counter({
+    name: 'stepmemo_events_dropped_total',
+    help: 'Events that were not sent, for their namespace or all together had too many.',
+    registers,
+  });
   const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
   const expiry = new Gauge({
     name: 'stepmemo_certificate_expiry_timestamp_seconds',
@@ -88,6 +95,7 @@ export function createMetrics(): Metrics {
     captureRequest: (status) => captures.inc({ status: String(status) }),
     servedAtSubmission: ({ steps, isDryRun }) => servedSteps.inc({ dry_run: String(isDryRun) }, steps),
     servedAhead: ({ steps, isDryRun }) => servedAhead.inc({ dry_run: String(isDryRun) }, steps),
+    eventDropped: () => dropped.inc(),
     setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
     setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
   };

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { createLog } from '../../src/base/log.ts';
 import type { KubeCommandDeps } from '../../src/cli/cluster/kube-command.ts';
 import { runLs, runPurge, runShow } from '../../src/cli/commands/caches.ts';
 import { runExplain } from '../../src/cli/commands/explain.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
-import { createNamespace, kubeAs, kubeAsController, must, type TestKube } from './harness.ts';
+import { createEventRecorder } from '../../src/telemetry/events.ts';
+import { createNamespace, kubeAs, kubeAsController, must, type TestKube, waitFor } from './harness.ts';
 
 /*
  * The rights of the server's account, as shipped: that it has those it needs, that it has no others, and that each of
@@ -153,6 +155,26 @@ test("the workflow controller's shipped roles hold no write on ConfigMaps, and i
   const controller = await kubeAsController();
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'cache' } };
   expect(await controller.create({ resource: RESOURCES.configMaps, namespace }, body)).toMatchObject({ status: 403 });
+});
+
+test('many Events that say the same are one that counts', async () => {
+  const record = createEventRecorder({ kube: own, log: createLog('fatal'), reportingInstance: 'test', flushMs: 20 });
+  const regarding = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', namespace, name: 'many', uid: 'u' };
+  for (let i = 0; i < 50; i += 1)
+    record({ regarding, type: 'Warning', reason: 'key-invalid', message: `pod p-${i}: too long` });
+  const counted = await waitFor(
+    async () => {
+      const events = must(await admin.list({ resource: RESOURCES.events, namespace }));
+      const about = events.filter((event) => (event.regarding as { name?: string }).name === 'many');
+      return about.some(({ series }) => series !== undefined) ? about : undefined;
+    },
+    { what: 'the Event that counts' },
+  );
+  expect(counted).toHaveLength(11);
+  expect(counted.find(({ series }) => series !== undefined)).toMatchObject({
+    reason: 'KeyInvalid',
+    series: { count: 40 },
+  });
 });
 
 describe('users of kubectl stepmemo', () => {
