@@ -1,19 +1,18 @@
-# One image for the server, the command line and the sidecar. Nothing is downloaded or compiled in this
-# build: it copies what `make build` made onto a base. Its context is what `cluster/image.sh context DIR`
-# lays out (dist/, manifests/, tini-static); `make image` does it all, onto a base made of the same parts.
+# One image for the server, the command line and the sidecar. Nothing is compiled here: it copies what `make build` made onto a
+# base. `make image` builds it with the Docker that runs, for one platform or for several.
 #
-# BASE must hold /nodejs/bin/node (24), the libraries it needs, CA certificates and a temporary folder.
-# The default is public and has them, but is untried: where this is developed no image can be pulled.
+# BASE must hold /nodejs/bin/node (24), the libraries it needs, CA certificates and a temporary folder. A release names it by
+# its digest. The default is public and has them, but is untried: where this is developed no image can be pulled.
 ARG BASE=gcr.io/distroless/nodejs24-debian13:nonroot
+# What tini is taken from: anything with Debian's apt.
+ARG DEBIAN=debian:13-slim
 
 # The files in one layer, whatever comes to be added here.
 FROM scratch AS files
-# In front of Node, so that the sidecar's exit code is 0 whatever happens to Node. Debian's package tini.
-COPY tini-static /usr/bin/tini-static
 COPY dist/ /app/
 COPY manifests/ /app/manifests/
 
-FROM ${BASE}
+FROM ${BASE} AS stepmemo
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="stepmemo" \
@@ -29,3 +28,18 @@ USER 65532:65532
 EXPOSE 8443 8444 8080
 ENTRYPOINT ["/usr/bin/tini-static", "--", "/nodejs/bin/node", "/app/stepmemo.mjs"]
 CMD ["server"]
+
+# In front of Node stands tini, so that the sidecar's exit code is 0 whatever happens to Node. Here it lies in the context: the
+# local cluster's build, which pulls nothing (cluster/image.sh).
+FROM stepmemo AS local
+COPY tini-static /usr/bin/tini-static
+
+# Debian's package for the platform of the image, unpacked on the one of the builder: nothing is emulated.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} ${DEBIAN} AS tini
+ARG TARGETARCH=amd64
+WORKDIR /tini
+RUN dpkg --add-architecture "$TARGETARCH" && apt-get update && \
+    apt-get download "tini:$TARGETARCH" && dpkg-deb --extract tini_*.deb .
+
+FROM stepmemo
+COPY --from=tini /tini/usr/bin/tini-static /usr/bin/tini-static

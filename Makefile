@@ -32,6 +32,13 @@ fix: node_modules/.package-lock.json ## Format, and apply the linter's safe fixe
 docs: build ## Write the reference pages (config, reasons, metrics, command line)
 	npm run --silent docs
 
+IMAGE ?= stepmemo:local
+.PHONY: image
+image: build ## Build the container image with the Docker that runs (IMAGE=…, BASE=…, PLATFORMS=linux/amd64,linux/arm64 with PUSH=1)
+	docker build --tag '$(IMAGE)' $(if $(PLATFORMS),--platform '$(PLATFORMS)') $(if $(PUSH),--push) $(if $(BASE),--build-arg 'BASE=$(BASE)') \
+	  --build-arg VERSION=$$(node -p 'require("./package.json").version') \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
 .PHONY: manifests
 manifests: node_modules/.package-lock.json ## Write manifests/base from the chart
 	node scripts/manifests.ts "$$(cluster/build.sh helm 3 | tail -n 1)"

@@ -1,6 +1,6 @@
 # The local cluster; the top Makefile includes this. Settings: cluster/README.md.
 
-.PHONY: cluster-up cluster-down cluster-status image
+.PHONY: cluster-up cluster-down cluster-status cluster-image
 
 cluster-up: ## Start the local cluster and Argo Workflows in it (ARGO=4.0.5, 3.7.15, 3.4.17 or none)
 	@cluster/up.sh
@@ -11,5 +11,5 @@ cluster-down: ## Stop the local cluster and remove all that it left, also after 
 cluster-status: ## Say what of the local cluster runs; fails when it is not up
 	@cluster/status.sh
 
-image: build ## Build the container image with Docker, and hand it to the local cluster if one is up (IMAGE=stepmemo:local)
+cluster-image: build ## Build the image for the local cluster, with a Docker of its own, and hand it over if the cluster is up
 	@cluster/image.sh

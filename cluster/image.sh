@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Builds stepmemo's image from dist/ (make build) with Docker, keeps it in the cache as an archive, and
-# hands it to the local cluster when a full one is up. Nothing is pulled: the base is made here too.
+# Builds stepmemo's image for the local cluster from dist/ (make build), keeps it in the cache as an archive, and hands it to
+# the cluster when a full one is up. Nothing is pulled: the base and the daemon are made here too. (Elsewhere: make image.)
 #   image.sh                 build (when something changed) and import
 #   image.sh import          import the archive that was built before
-#   image.sh context DIR     lay out the build context only, for a `docker build` of your own
 # Environment: IMAGE (stepmemo:local); BASE (a base image to pull instead of the one made here);
 #   DOCKER_HOST (a daemon to use; by default one is started for the build, and ended after it).
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -124,7 +123,7 @@ build() {
   fi
   say "building $IMAGE"
   # The classic builder: BuildKit's client is a package of its own in newer versions of Docker.
-  DOCKER_BUILDKIT=0 docker build --network none --build-arg "BASE=$base" \
+  DOCKER_BUILDKIT=0 docker build --network none --target local --build-arg "BASE=$base" \
     --build-arg "VERSION=$(jq -r .version "$ROOT/package.json")" \
     --build-arg "REVISION=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || echo unknown)" \
     -t "$IMAGE" "$context" >"$CACHE/log/docker-build.log" 2>&1 || {
@@ -139,7 +138,7 @@ build() {
 }
 
 import() {
-  [ -e "$ARCHIVE" ] || die "$IMAGE is not built yet: make image"
+  [ -e "$ARCHIVE" ] || die "$IMAGE is not built yet: make cluster-image"
   if [ "$(cat "$RUN/mode" 2>/dev/null)" != full ] || ! running containerd; then
     say "no full cluster is up at $RUN: not imported (later: cluster/image.sh import)"
     return 0
@@ -155,13 +154,6 @@ case ${1:-build} in
     import
     ;;
   import) import ;;
-  context)
-    [ $# = 2 ] || {
-      usage
-      exit 2
-    }
-    make_context "$2"
-    ;;
   *)
     usage
     exit 2

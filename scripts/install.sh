@@ -8,7 +8,7 @@ export KUBECONFIG=$1
 kubectl=$2
 image=${IMAGE:-stepmemo:local}
 
-[ "$image" != stepmemo:local ] || make --no-print-directory image
+[ "$image" != stepmemo:local ] || make --no-print-directory cluster-image
 # A kustomization of its own sets the image: the manifests themselves stay as shipped.
 overlay=$(mktemp -d)
 trap 'rm -rf "$overlay"' EXIT

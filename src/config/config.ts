@@ -127,7 +127,7 @@ export const RETIRED_SETTINGS: readonly string[] = ['controllerInstanceId'];
 
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
-/** What `make image` builds: the sidecar's image where nothing says another, and no pod of our own can be asked. */
+/** What `make image` builds without a name: the sidecar's image where nothing says another, and no pod of our own can be asked. */
 const LOCAL_IMAGE = 'stepmemo:local';
 
 /**
