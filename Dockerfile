@@ -21,7 +21,9 @@ LABEL org.opencontainers.image.title="stepmemo" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=files / /
-ENV NODE_ENV=production
+# What the image is for: the server puts it beside no step that may run elsewhere.
+ARG PLATFORMS=linux/amd64
+ENV NODE_ENV=production STEPMEMO_SIDECAR_PLATFORMS=${PLATFORMS}
 WORKDIR /app
 USER 65532:65532
 # 8443 webhooks, 8444 capture, 8080 health and metrics

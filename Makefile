@@ -35,7 +35,7 @@ docs: build ## Write the reference pages (config, reasons, metrics, command line
 IMAGE ?= stepmemo:local
 .PHONY: image
 image: build ## Build the container image with the Docker that runs (IMAGE=…, BASE=…, PLATFORMS=linux/amd64,linux/arm64 with PUSH=1)
-	docker build --tag '$(IMAGE)' $(if $(PLATFORMS),--platform '$(PLATFORMS)') $(if $(PUSH),--push) $(if $(BASE),--build-arg 'BASE=$(BASE)') \
+	docker build --tag '$(IMAGE)' $(if $(PLATFORMS),--platform '$(PLATFORMS)' --build-arg 'PLATFORMS=$(PLATFORMS)') $(if $(PUSH),--push) $(if $(BASE),--build-arg 'BASE=$(BASE)') \
 	  --build-arg VERSION=$$(node -p 'require("./package.json").version') \
 	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 

@@ -71,6 +71,13 @@ export const configSchema = z.strictObject({
     .describe(
       "Image of the capturing sidecar. By default that of the server's own pod; say it where nodes pull from a mirror.",
     ),
+  sidecarPlatforms: z
+    .array(z.string().regex(/^[a-z0-9]+\/[a-z0-9]+$/, 'expected OS/ARCHITECTURE, say linux/amd64'))
+    .min(1)
+    .optional()
+    .describe(
+      'Platforms of its image: a step that may run on nodes of another one is captured without a sidecar. The image says its own; by default the one that the server runs on.',
+    ),
   sidecarImagePullPolicy: z
     .enum(['Always', 'IfNotPresent', 'Never'])
     .default('IfNotPresent')
@@ -127,6 +134,9 @@ export const RETIRED_SETTINGS: readonly string[] = ['controllerInstanceId'];
 
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
+/** Node.js calls one of the architectures otherwise than nodes and images do. */
+const OWN_PLATFORM = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
+
 /** What `make image` builds without a name: the sidecar's image where nothing says another, and no pod of our own can be asked. */
 const LOCAL_IMAGE = 'stepmemo:local';
 
@@ -140,6 +150,7 @@ export function decisionSettings(config: Config, caBundle = ''): DecisionSetting
     controllerNamespace: config.controllerNamespace,
     sidecar: {
       image: config.sidecarImage ?? LOCAL_IMAGE,
+      platforms: config.sidecarPlatforms ?? [OWN_PLATFORM],
       imagePullPolicy: config.sidecarImagePullPolicy,
       captureUrl: config.captureUrl,
       caBundle,

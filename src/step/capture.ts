@@ -4,6 +4,7 @@ import type { KubeObject } from '../kube/types.ts';
 import type { Ask } from './ask.ts';
 import type { Capture } from './decision.ts';
 import type { KnownCluster, NamespaceSettings, SidecarSettings } from './known-cluster.ts';
+import { findForeignPlatform } from './platforms.ts';
 import { planSidecar } from './sidecar-container.ts';
 
 /** A way of capture, and why it is not the sidecar where that was asked for. */
@@ -22,7 +23,7 @@ export function readCaptureSetting(pod: KubeObject, namespace: NamespaceSettings
 /**
  * How the outputs of a miss get into the cache. The sidecar is left out wherever it cannot work or could do harm: data and
  * resource steps report from `main` (resource has no `wait`), a ResourceQuota on compute could refuse the pod (and Argo
- * retries that for ever), and where the sidecar was seen not to start it would hold the pod up.
+ * retries that for ever), and where the sidecar was seen not to start, or its image is for other nodes, it would hold the pod up.
  */
 export function chooseCapture(
   { pod, step, namespace }: Ask,
@@ -38,6 +39,8 @@ export function chooseCapture(
     return server(`a ${step.template.kind} step has none`);
   }
   if (!cluster.isSidecarUsable) return server('it was seen not to start');
+  const foreign = findForeignPlatform(pod, settings.platforms);
+  if (foreign !== undefined) return server(`its image is for ${settings.platforms.join(', ')}, and ${foreign}`);
   if (cluster.hasComputeQuota(step.namespace)) return server('a ResourceQuota counts compute resources');
   const plan = planSidecar(pod, step, settings, cluster.limitRanges(step.namespace));
   return plan.ok ? { capture: { way, sidecar: plan.parts }, message: '' } : server(plan.message);

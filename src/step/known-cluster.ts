@@ -50,6 +50,8 @@ export interface DecisionSettings {
 /** What the injected container needs. */
 export interface SidecarSettings {
   readonly image: string;
+  /** That the image was made for, `linux/amd64`. */
+  readonly platforms: readonly string[];
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   /** Base URL of the capture endpoint, `https://stepmemo.stepmemo.svc:8444`. */
   readonly captureUrl: string;

@@ -87,9 +87,6 @@ function findObstacle(pod: KubeObject): string | undefined {
   if (!others.some(({ name }) => name === WAIT_CONTAINER || name === SUPERVISOR_CONTAINER)) {
     return `the pod has no container ${WAIT_CONTAINER} or ${SUPERVISOR_CONTAINER}`;
   }
-  if (asObject(spec.os).name === 'windows' || asObject(spec.nodeSelector)['kubernetes.io/os'] === 'windows') {
-    return 'the pod runs on Windows';
-  }
   // The containers together must stay within what the pod asks for as a whole, and the pod was made without ours.
   if (spec.resources !== undefined) return 'the pod has resources of its own (spec.resources)';
   return mayPinCpus(pod) ? 'the pod may hold CPUs of its own, which one more container would cost it' : undefined;

@@ -136,6 +136,7 @@ export const SETTINGS: DecisionSettings = {
   controllerNamespace: 'argo',
   sidecar: {
     image: 'stepmemo:local',
+    platforms: ['linux/amd64'],
     imagePullPolicy: 'IfNotPresent',
     captureUrl: 'https://stepmemo.stepmemo.svc:8444',
     caBundle: '-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n',

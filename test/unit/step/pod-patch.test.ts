@@ -197,8 +197,8 @@ describe('a pod that is better left without a sidecar', () => {
   const limits = { requests: { cpu: '1', memory: '1Gi' }, limits: { cpu: '1', memory: '1Gi' } };
 
   it.each<[string, PodOptions, (pod: KubeObject) => void, RegExp]>([
-    ['Windows', { spec: { os: { name: 'windows' } } }, () => {}, /Windows/],
-    ['a Windows node', { spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } }, () => {}, /Windows/],
+    ['Windows', { spec: { os: { name: 'windows' } } }, () => {}, /"windows"/],
+    ['a Windows node', { spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } }, () => {}, /"windows"/],
     ['resources of its own', { spec: { resources: { limits: { cpu: '1' } } } }, () => {}, /spec\.resources/],
     [
       'a container of that name',
