@@ -97,7 +97,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     log,
     metrics,
   });
-  const capture = createCaptureApp({ kube, sink: controller, config, log, metrics });
+  const capture = createCaptureApp({ kube, sink: controller, config, log, metrics, recordEvent });
   let isStopping = false;
   const readiness = (): Readiness => {
     if (isStopping) return { isReady: false, reason: 'shutting down' };

@@ -222,6 +222,11 @@ export const REASONS = {
     meaning: 'The capturing sidecar ran on long after the step had ended, so the pod was ended without it.',
     fix: "Look at the sidecar's log and at the load of the node.",
   },
+  'sidecar-version': {
+    meaning:
+      "The image of the capturing sidecar is of another version than the server's; its outputs are taken where they can be read.",
+    fix: 'Let `sidecarImage` name the image that the server runs, or leave it out.',
+  },
   'sidecar-not-started': {
     meaning: 'The capturing sidecar did not start and the step had ended, so the pod was ended without it.',
     fix: "Make stepmemo's image available on the node.",

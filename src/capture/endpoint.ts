@@ -3,8 +3,11 @@ import express, { type ErrorRequestHandler, type Express, type Request } from 'e
 import type { z } from 'zod';
 import type { Log } from '../base/log.ts';
 import { readBody } from '../base/read-body.ts';
+import { plainText } from '../base/text.ts';
 import type { KubeApi } from '../kube/types.ts';
 import { type Captured, capturedSchema } from '../sidecar/captured.ts';
+import { CONTRACT_HEADER, CONTRACT_VERSION } from '../sidecar/contract.ts';
+import type { RecordEvent } from '../telemetry/events.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { authenticate, type Caller } from './authenticate.ts';
 import { InFlightGate, RateLimit } from './limits.ts';
@@ -37,7 +40,8 @@ export interface CaptureAppOptions {
   readonly sink: CaptureSink;
   readonly config: { readonly captureLimitBytes: number };
   readonly log: Log;
-  readonly metrics?: Pick<Metrics, 'captureRequest'>;
+  readonly metrics?: Pick<Metrics, 'captureRequest' | 'foreignSidecar'>;
+  readonly recordEvent?: RecordEvent;
   readonly limits?: Partial<CaptureLimits>;
 }
 
@@ -83,7 +87,8 @@ export function createCaptureApp(options: CaptureAppOptions): Express {
   return app;
 }
 
-function createTakePost({ kube, sink, config, log, limits }: CaptureAppOptions): (request: Request) => Promise<Reply> {
+function createTakePost(options: CaptureAppOptions): (request: Request) => Promise<Reply> {
+  const { kube, sink, config, log, limits } = options;
   const { inFlight, inFlightPerAddress, postsPerPod, postsWindowMs, bodyTimeoutMs } = { ...LIMITS, ...limits };
   const gate = new InFlightGate({ total: inFlight, perClient: inFlightPerAddress });
   const rate = new RateLimit({ count: postsPerPod, windowMs: postsWindowMs });
@@ -110,6 +115,7 @@ function createTakePost({ kube, sink, config, log, limits }: CaptureAppOptions):
         return authentication;
       }
       const { caller } = authentication;
+      noteContract(options, caller, request.headers[CONTRACT_HEADER]);
       const { status, message } = await takeFrom(request, caller);
       log.info({ namespace: caller.namespace, pod: caller.podName, status, why: message }, 'capture');
       return { status, message };
@@ -117,6 +123,20 @@ function createTakePost({ kube, sink, config, log, limits }: CaptureAppOptions):
       leave();
     }
   };
+}
+
+/** A sidecar of another version is understood or refused by what it posts; that it is another one is said all the same. */
+function noteContract({ metrics, recordEvent }: CaptureAppOptions, caller: Caller, header: unknown): void {
+  if (header === CONTRACT_VERSION) return;
+  metrics?.foreignSidecar();
+  const { namespace, podName: name, podUid: uid } = caller;
+  const version = typeof header === 'string' ? plainText(header).slice(0, 20) : 'none';
+  recordEvent?.({
+    regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    type: 'Warning',
+    reason: 'sidecar-version',
+    message: `the sidecar speaks contract ${version}, the server ${CONTRACT_VERSION}`,
+  });
 }
 
 /** What can be refused without asking anybody. */

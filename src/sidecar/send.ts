@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request as startRequest } from 'node:https';
 import { type ConnectionOptions, createSecureContext } from 'node:tls';
+import { CONTRACT_HEADER, CONTRACT_VERSION } from './contract.ts';
 import { resolveHost } from './resolve.ts';
 
 export interface CaptureRequest {
@@ -76,6 +77,7 @@ function requestOptions(url: URL, address: string, { token, body }: CaptureReque
       authorization: `Bearer ${token}`,
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
+      [CONTRACT_HEADER]: CONTRACT_VERSION,
     },
     agent: false,
   };

@@ -12,6 +12,8 @@ export interface Metrics {
   /** From when the leader first saw the gated pod to the patch that ended it, seconds. */
   completion(seconds: number): void;
   captureRequest(status: number): void;
+  /** A post of a sidecar whose version is not the server's. */
+  foreignSidecar(): void;
   /** Steps of one Workflow that were served as it was submitted. */
   servedAtSubmission(served: { steps: number; isDryRun: boolean }): void;
   /** Steps of one Workflow that were served together with a hit before them, as its controller wrote it. */
@@ -61,6 +63,11 @@ export function createMetrics(): Metrics {
     labelNames: ['status'] as const,
     registers,
   });
+  const foreignSidecars = new Counter({
+    name: 'stepmemo_foreign_sidecar_posts_total',
+    help: "Posts of sidecars whose image is of another version than the server's.",
+    registers,
+  });
   const servedSteps = new Counter({
     name: 'stepmemo_served_at_submission_total',
     help: 'Steps that were served when their Workflow was submitted, by whether it was a dry run.',
@@ -93,6 +100,7 @@ export function createMetrics(): Metrics {
     outcome: (reason) => outcomes.inc({ reason }),
     completion: (seconds) => completions.observe(seconds),
     captureRequest: (status) => captures.inc({ status: String(status) }),
+    foreignSidecar: () => foreignSidecars.inc(),
     servedAtSubmission: ({ steps, isDryRun }) => servedSteps.inc({ dry_run: String(isDryRun) }, steps),
     servedAhead: ({ steps, isDryRun }) => servedAhead.inc({ dry_run: String(isDryRun) }, steps),
     eventDropped: () => dropped.inc(),

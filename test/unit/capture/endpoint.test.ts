@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CAPTURE_PATH, createCaptureApp } from '../../../src/capture/endpoint.ts';
 import type { CaptureAnswer, CapturePost } from '../../../src/capture/types.ts';
+import type { EventInput } from '../../../src/telemetry/events.ts';
 import { until } from '../sidecar/harness.ts';
 import { boundTo, FakeKube, GOOD_TOKEN, tokenOf } from './fake-kube.ts';
 
@@ -19,6 +20,8 @@ describe('the capture endpoint', () => {
   let statuses: number[];
   let server: Server;
   let port: number;
+  let foreign: number;
+  let events: EventInput[];
 
   beforeEach(async () => {
     kube = new FakeKube();
@@ -26,6 +29,8 @@ describe('the capture endpoint', () => {
     answer = async () => ({ status: 200, message: 'taken' });
     logged = '';
     statuses = [];
+    foreign = 0;
+    events = [];
     await listen({ inFlight: 3, inFlightPerAddress: 2, postsPerPod: 5, bodyTimeoutMs: 5_000 });
   });
   afterEach(() => stop());
@@ -48,7 +53,13 @@ describe('the capture endpoint', () => {
           },
         },
       ),
-      metrics: { captureRequest: (status) => void statuses.push(status) },
+      metrics: {
+        captureRequest: (status) => void statuses.push(status),
+        foreignSidecar: () => {
+          foreign += 1;
+        },
+      },
+      recordEvent: (event) => void events.push(event),
       limits,
     });
     server = createServer(app).listen(0, '127.0.0.1');
@@ -94,6 +105,23 @@ describe('the capture endpoint', () => {
     status.catch(() => undefined);
     return { client, status };
   }
+
+  it('takes what a sidecar of another version posts, and says that it is one', async () => {
+    expect(await post()).toMatchObject({ status: 200 });
+    expect(await post(undefined, { 'stepmemo-contract': '7' })).toMatchObject({ status: 200 });
+    expect(await post(undefined, { 'stepmemo-contract': '1' })).toMatchObject({ status: 200 });
+    expect(foreign).toBe(2);
+    expect(events).toMatchObject(
+      [
+        {
+          reason: 'sidecar-version',
+          regarding: { kind: 'Pod', name: 'step-1', uid: 'uid-1' },
+          message: /contract none/,
+        },
+        { reason: 'sidecar-version', message: /contract 7/ },
+      ].map((event) => ({ ...event, message: expect.stringMatching(event.message) })),
+    );
+  });
 
   it('hands over what a pod posted, with the identity that its token has', async () => {
     const body = JSON.stringify(CAPTURED);

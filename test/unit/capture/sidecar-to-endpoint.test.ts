@@ -13,6 +13,7 @@ import { FakeKube, GOOD_TOKEN } from './fake-kube.ts';
 it('takes over TLS what the real sidecar sends', { timeout: 30_000 }, async () => {
   const authority = createAuthority('stepmemo');
   const accepted: CapturePost[] = [];
+  let foreign = 0;
   const app = createCaptureApp({
     kube: new FakeKube(),
     sink: {
@@ -23,6 +24,12 @@ it('takes over TLS what the real sidecar sends', { timeout: 30_000 }, async () =
     },
     config: { captureLimitBytes: 1024 * 1024 },
     log: pino({ level: 'silent' }),
+    metrics: {
+      captureRequest: () => undefined,
+      foreignSidecar: () => {
+        foreign += 1;
+      },
+    },
   });
   const server = createCaptureServer(authority.issue(['127.0.0.1']), app).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -37,6 +44,7 @@ it('takes over TLS what the real sidecar sends', { timeout: 30_000 }, async () =
     expect(accepted).toMatchObject([
       { podUid: 'uid-1', captured: { parameters: [{ name: 'a', value: 'ä "quoted"\u0000' }] } },
     ]);
+    expect(foreign).toBe(0);
   } finally {
     server.close();
     layout.remove();
