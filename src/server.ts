@@ -1,6 +1,7 @@
 import { createServer as createPlainServer, type Server as PlainServer } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { hostname } from 'node:os';
+import { answerSelfCheck, SELF_CHECK_PATH } from './admission/answer-self-check.ts';
 import { createAdmissionApp } from './admission/app.ts';
 import { createArgoSource } from './admission/argo-source.ts';
 import { createEventsOfWorkflows } from './admission/events-of-workflows.ts';
@@ -16,6 +17,7 @@ import { createCaptureApp } from './capture/endpoint.ts';
 import { createCaptureServer } from './capture/server.ts';
 import { type Config, decisionSettings } from './config/config.ts';
 import { startController } from './controller/controller.ts';
+import { startSelfCheck } from './controller/self-check.ts';
 import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
 import { readOwnImage } from './kube/own-pod.ts';
@@ -78,6 +80,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
       '/mutate/workflows': createMutateWorkflows(cluster),
       '/validate/workflows': createValidateWorkflows({ cluster, kube, argo, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
+      [SELF_CHECK_PATH]: answerSelfCheck,
     },
     secret: {
       route: LOOK_AHEAD_ROUTE,
@@ -85,8 +88,8 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
       handler: createLookAhead({ cluster, kube, argo, controller, recordEvent, metrics }),
     },
     // What passes by the first is Argo's to memoize, and fails where its controller may not write caches; the second holds up
-    // whoever submits.
-    closing: ['/mutate/workflows', LOOK_AHEAD_ROUTE],
+    // whoever submits. A self-check over a kept connection would not show that new ones are possible.
+    closing: ['/mutate/workflows', LOOK_AHEAD_ROUTE, SELF_CHECK_PATH],
     bodyLimitBytes: config.bodyLimitBytes,
     deadlineMs: config.admissionDeadlineMs,
     // Its lookups end by themselves; what it found without them must still be said.
@@ -104,7 +107,22 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     if (!cluster.isSynced || !controller.isSynced) return { isReady: false, reason: 'the caches are not read yet' };
     return certificates.readiness();
   };
-  const ops = createOpsApp({ readiness, registry: metrics.registry });
+  const selfCheck = startSelfCheck({
+    kube,
+    namespace: config.ownNamespace,
+    everyMs: config.selfCheckSeconds * 1000,
+    isLeader: () => controller.isLeader,
+    log,
+    metrics,
+    recordEvent,
+  });
+  const troubles = (): readonly string[] => [
+    ...(cluster.arePoliciesInstalled ? [] : ['the admission policies are not in place: nothing is served or captured']),
+    ...(cluster.isSidecarUsable ? [] : ['the sidecar was seen not to start: misses are captured without it']),
+    ...(tooLittle === undefined ? [] : [tooLittle]),
+    ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble]),
+  ];
+  const ops = createOpsApp({ readiness, troubles, registry: metrics.registry });
 
   warmUp(cluster, settings());
   cluster.start();
@@ -131,6 +149,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     ports: { webhook, capture: capturePort, metrics: metricsPort },
     async stop() {
       isStopping = true;
+      selfCheck.stop();
       await new Promise((resolve) => setTimeout(resolve, config.shutdownGraceMs));
       await Promise.all(servers.map(close));
       await controller.stop();

@@ -7,17 +7,28 @@ export interface Readiness {
   readonly reason?: string;
 }
 
-/** GET /healthz, /readyz and /metrics, in plain HTTP: what probes and Prometheus ask for. */
-export function createOpsApp(options: { readonly readiness: () => Readiness; readonly registry: Registry }): Express {
+export interface OpsOptions {
+  readonly readiness: () => Readiness;
+  /** What is wrong without being a reason to send nobody here, a sentence each. */
+  readonly troubles: () => readonly string[];
+  readonly registry: Registry;
+}
+
+/**
+ * GET /healthz, /readyz and /metrics, in plain HTTP: what probes and Prometheus ask for. /readyz?verbose says what is wrong
+ * though the replica is ready, as the API server's own does.
+ */
+export function createOpsApp(options: OpsOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/healthz', (_, response) => void response.type('text/plain').send('ok\n'));
-  app.get('/readyz', (_, response) => {
+  app.get('/readyz', (request, response) => {
     const { isReady, reason } = options.readiness();
+    const details = request.query.verbose === undefined ? [] : options.troubles().map((text) => `[!] ${text}\n`);
     response
       .status(isReady ? 200 : 503)
       .type('text/plain')
-      .send(isReady ? 'ok\n' : `not ready: ${reason ?? 'unknown'}\n`);
+      .send([...details, isReady ? 'ok\n' : `not ready: ${reason ?? 'unknown'}\n`].join(''));
   });
   app.get('/metrics', async (_, response) => {
     response.type(options.registry.contentType).send(await options.registry.metrics());

@@ -4,6 +4,9 @@ export const OWN_PREFIX = 'stepmemo.io/';
 export const ROLE_LABEL = `${OWN_PREFIX}role`;
 export const ENABLED_LABEL = 'stepmemo.io/enabled';
 
+/** On a ConfigMap that is never stored: by creating it, as a dry run, the leader sees whether the API server calls us. */
+export const SELF_CHECK_LABEL = 'stepmemo.io/self-check';
+
 /** Settings of a namespace, as annotations. */
 export const MEMOIZE_MODE_ANNOTATION = 'stepmemo.io/memoize';
 /** Its values: `memoize` moves into annotations at admission, or stays with the workflow controller. */

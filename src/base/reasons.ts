@@ -166,6 +166,12 @@ export const REASONS = {
     meaning: 'The nodes of the served steps broke a rule that Argo needs them to keep, so none was given to it.',
     fix: 'Report it, with the Workflow: this is a bug of stepmemo.',
   },
+  // ---- self-check
+  'self-check': { meaning: 'The leader has asked the API server to call stepmemo, and it did.', fix: '' },
+  'webhook-not-called': {
+    meaning: 'The API server does not call stepmemo, so nothing is memoized.',
+    fix: 'Let the control plane reach port 8443 of the pods (NetworkPolicy, firewall, `hostNetwork`); `stepmemo doctor` looks at the certificates.',
+  },
   // ---- policy: beside these the name of the rule is the reason, see docs/policy.md
   'policy-kept': { meaning: 'The object keeps to the policy.', fix: '' },
   'findings-old': { meaning: 'The update brings nothing that the stored object did not have already.', fix: '' },

@@ -123,6 +123,11 @@ export const configSchema = z.strictObject({
       'On Argo versions that may see a pod before its task result (up to 3.6.10, 3.7.0, 3.7.1): how long a hit waits for the Workflow to show the outputs.',
     ),
   resyncSeconds: z.number().positive().default(30).describe('How often every pod of interest is looked at again.'),
+  selfCheckSeconds: z
+    .number()
+    .positive()
+    .default(180)
+    .describe('How often the leader has the API server call stepmemo, to see that it can.'),
   shutdownGraceMs: z.int().nonnegative().default(5000).describe('How long readiness fails before the ports close.'),
   policy: policySettingsSchema
     .prefault({})

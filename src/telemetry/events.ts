@@ -77,6 +77,8 @@ export function createEventRecorder(options: EventRecorderOptions): RecordEvent 
       const made = await writeEvent(options, event);
       if (typeof made === 'string') return made;
       if (isCounting) one.path = made;
+      // What came while it was on its way has not been written.
+      if (isCounting && one.count > 1) flushLater(event, one);
       return undefined;
     });
   };

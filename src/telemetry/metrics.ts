@@ -20,6 +20,8 @@ export interface Metrics {
   servedAhead(served: { steps: number; isDryRun: boolean }): void;
   /** One Event that was not sent, for there were too many. */
   eventDropped(): void;
+  /** One self-check of the leader, and whether the API server called us. */
+  selfCheck(isCalled: boolean): void;
   setLeader(isLeader: boolean): void;
   setCertificateExpiry(unixSeconds: number): void;
 }
@@ -85,6 +87,12 @@ export function createMetrics(): Metrics {
     help: 'Events that were not sent, for their namespace or all together had too many.',
     registers,
   });
+  const selfChecks = new Counter({
+    name: 'stepmemo_self_checks_total',
+    help: 'Whether the API server called stepmemo when its leader had it do so: result is called or not-called.',
+    labelNames: ['result'] as const,
+    registers,
+  });
   const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
   const expiry = new Gauge({
     name: 'stepmemo_certificate_expiry_timestamp_seconds',
@@ -104,6 +112,7 @@ export function createMetrics(): Metrics {
     servedAtSubmission: ({ steps, isDryRun }) => servedSteps.inc({ dry_run: String(isDryRun) }, steps),
     servedAhead: ({ steps, isDryRun }) => servedAhead.inc({ dry_run: String(isDryRun) }, steps),
     eventDropped: () => dropped.inc(),
+    selfCheck: (isCalled) => selfChecks.inc({ result: isCalled ? 'called' : 'not-called' }),
     setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
     setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
   };

@@ -203,6 +203,8 @@ describe('users of kubectl stepmemo', () => {
   };
 
   beforeAll(async () => {
+    const accounts = { resource: { group: '', version: 'v1', resource: 'serviceaccounts' }, namespace };
+    must(await admin.create(accounts, { metadata: { name: account } }));
     reader = await bind(account, 'stepmemo-view');
     const labels = { 'workflows.argoproj.io/configmap-type': 'Cache' };
     const entry = {
@@ -220,7 +222,7 @@ describe('users of kubectl stepmemo', () => {
     must(
       await admin.create(
         { resource: RESOURCES.workflows, namespace },
-        { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata: { name: 'wf' }, spec: {} },
+        { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata: { name: 'explained' }, spec: {} },
       ),
     );
   });
@@ -243,7 +245,9 @@ describe('users of kubectl stepmemo', () => {
     expect(ls).toEqual({ code: 0, text: 'configmap/cache' });
     const show = await run(reader, (deps) => runShow({ cache: 'cache', namespace, output: 'name' }, deps));
     expect(show).toEqual({ code: 0, text: 'one' });
-    const explain = await run(reader, (deps) => runExplain({ what: 'workflow/wf', namespace, output: 'text' }, deps));
+    const explain = await run(reader, (deps) =>
+      runExplain({ what: 'workflow/explained', namespace, output: 'text' }, deps),
+    );
     expect(explain.code).toBe(0);
     expect(explain.text).not.toContain('cannot be');
     const purge = await run(reader, (deps) => runPurge({ cache: 'cache', all: true, namespace, yes: true }, deps));

@@ -68,8 +68,10 @@ describe('the event recorder', () => {
     });
     const kube = {
       create: async (_: unknown, body: KubeObject) => {
-        made.push(body);
-        return { ok: true, value: { metadata: { name: `event-${made.length}` } } };
+        const name = `event-${made.push(body)}`;
+        // Longer than a series gathers: the count must not be lost by that.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { ok: true, value: { metadata: { name } } };
       },
       patch: async (path: ObjectPath, patch: JsonPatch) => {
         counts.push([path.name, ...patch]);

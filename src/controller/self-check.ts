@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto';
+import { asObject } from '../base/json.ts';
+import type { Log } from '../base/log.ts';
+import { SELF_CHECK_LABEL } from '../base/names.ts';
+import { type KubeApi, RESOURCES } from '../kube/types.ts';
+import type { RecordEvent } from '../telemetry/events.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface SelfCheckOptions {
+  readonly kube: Pick<KubeApi, 'create'>;
+  readonly namespace: string;
+  readonly everyMs: number;
+  /** One replica asks for all of them. */
+  readonly isLeader: () => boolean;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'selfCheck'>;
+  readonly recordEvent: RecordEvent;
+  /** The clock, in milliseconds. */
+  readonly nowMs?: () => number;
+}
+
+export interface SelfCheck {
+  /** What was found last, as half a sentence, where it is trouble. */
+  readonly trouble: string | undefined;
+  stop(): void;
+}
+
+/** An answer may be lost now and then: nobody is told before the second time in a row. */
+const TOLD_AFTER = 2;
+const TOLD_EVERY_MS = 60 * 60_000;
+
+/**
+ * Finds out whether the API server calls us: a ConfigMap with a nonce is created as a dry run, and comes back with the nonce given
+ * back by the webhook of its own that leads here. It shows that one API server reaches one replica, by the same port, Service
+ * and certificate authority as all webhooks of ours.
+ */
+export function startSelfCheck(options: SelfCheckOptions): SelfCheck {
+  const { isLeader, log, metrics, everyMs, nowMs = Date.now } = options;
+  let failures = 0;
+  let trouble: string | undefined;
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+
+  async function look(): Promise<void> {
+    if (!isLeader()) return void reset();
+    const asked = await ask(options);
+    if (asked === 'unasked') return;
+    metrics.selfCheck(asked === 'called');
+    if (asked === 'called') return void reset();
+    failures += 1;
+    if (failures < TOLD_AFTER) return;
+    trouble = 'the API server does not call the webhooks';
+    log.warn({ failures }, trouble);
+    if (nowMs() - toldAtMs < TOLD_EVERY_MS) return;
+    toldAtMs = nowMs();
+    tell(options);
+  }
+
+  function reset(): void {
+    failures = 0;
+    trouble = undefined;
+  }
+
+  const timer = setInterval(() => {
+    look().catch((error: unknown) => log.warn({ err: error }, 'the self-check failed'));
+  }, everyMs);
+  timer.unref();
+  return {
+    get trouble() {
+      return trouble;
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** `unasked`: the API server did not take the question, which says nothing about the way back. */
+async function ask({ kube, namespace }: SelfCheckOptions): Promise<'called' | 'not called' | 'unasked'> {
+  const nonce = randomUUID();
+  const question = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'stepmemo-self-check', labels: { [SELF_CHECK_LABEL]: 'true' } },
+    data: { nonce },
+  };
+  const made = await kube.create({ resource: RESOURCES.configMaps, namespace }, question, true);
+  if (!made.ok) return 'unasked';
+  return asObject(made.value.data).answer === nonce ? 'called' : 'not called';
+}
+
+function tell({ recordEvent, namespace }: SelfCheckOptions): void {
+  recordEvent({
+    regarding: { apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: 'stepmemo' },
+    type: 'Warning',
+    reason: 'webhook-not-called',
+    message: 'the API server was asked to call the webhooks, and did not: nothing is memoized',
+  });
+}
