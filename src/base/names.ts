@@ -4,6 +4,10 @@ export const OWN_PREFIX = 'stepmemo.io/';
 export const ROLE_LABEL = `${OWN_PREFIX}role`;
 export const ENABLED_LABEL = 'stepmemo.io/enabled';
 
+/** On our Lease: since when its holder has heard nothing of the cluster, and the replica that has. */
+export const STALE_ANNOTATION = `${OWN_PREFIX}stale-since`;
+export const PREFERRED_HOLDER_ANNOTATION = `${OWN_PREFIX}preferred-holder`;
+
 /** On a ConfigMap that is never stored: by creating it, as a dry run, the leader sees whether the API server calls us. */
 export const SELF_CHECK_LABEL = 'stepmemo.io/self-check';
 

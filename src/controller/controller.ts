@@ -58,6 +58,8 @@ export const LEASE_NAME = 'stepmemo';
 const CONCURRENCY = 16;
 const SWEEP_RETRY_MS = 1_000;
 const SWEEP_EVERY_MS = 15_000;
+/** A watch hears a bookmark each minute. */
+const STALE_MS = 120_000;
 /** How long entries that are on their way into caches are waited for at the end. */
 const LAST_WRITES_MS = 5_000;
 
@@ -211,7 +213,7 @@ class RunningController implements Controller {
   // ---- leadership
 
   async #elect(): Promise<void> {
-    const { kube, config, identity = `${hostname()}_${randomUUID()}`, log } = this.#options;
+    const { kube, cluster, config, identity = `${hostname()}_${randomUUID()}`, log } = this.#options;
     if (!config.leaderElection) return this.#lead();
     await runLeaderElection({
       kube,
@@ -225,6 +227,7 @@ class RunningController implements Controller {
         this.#isLeader = false;
         this.#options.metrics.setLeader(false);
       },
+      isStale: () => performance.now() - Math.min(this.#watches.heardAtMs, cluster.heardAtMs) > STALE_MS,
       signal: this.#ending.signal,
     });
   }

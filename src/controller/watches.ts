@@ -20,6 +20,8 @@ import {
 
 /** What the controller asks of the view beyond what decisions do. */
 export interface ControllerCluster extends KnownCluster {
+  /** As that of the controller's own watches. */
+  readonly heardAtMs: number;
   /** A sidecar was seen not to start, at that time: misses do without one for a while. */
   markSidecarBroken(at: Date): void;
   /** The sidecar of a pod that was created at that time was seen to run. */
@@ -45,6 +47,8 @@ export interface WatchOptions {
 export interface Watches {
   /** Whether pods and task results have been read once. */
   readonly isSynced: boolean;
+  /** When the one that has heard nothing for longest last heard of anything; by `performance.now()`. */
+  readonly heardAtMs: number;
   stop(): Promise<void>;
 }
 
@@ -61,6 +65,9 @@ export function startWatches(options: WatchOptions): Watches {
   return {
     get isSynced() {
       return watches.every(({ isSynced }) => isSynced);
+    },
+    get heardAtMs() {
+      return Math.min(...watches.map(({ heardAtMs }) => heardAtMs));
     },
     stop: async () => void (await Promise.all(watches.map((watch) => watch.stop()))),
   };

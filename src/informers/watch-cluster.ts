@@ -37,6 +37,8 @@ export interface WatchedCluster extends KnownCluster {
    * the one try, and closes the door for the next `sidecarRetryMinutes`.
    */
   noteSidecarInjected(at?: Date): void;
+  /** When the watch that has heard nothing for longest last heard of anything; by `performance.now()`. */
+  readonly heardAtMs: number;
   /** How much is held, for metrics. */
   readonly cacheStats: { readonly caches: number; readonly bytes: number };
 }
@@ -95,6 +97,9 @@ export function watchCluster(options: WatchClusterOptions): WatchedCluster {
       isStopped = true;
       caches.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
+    },
+    get heardAtMs() {
+      return Math.min(...reflectors.map(({ heardAtMs }) => heardAtMs));
     },
     get isSynced() {
       return isSynced();

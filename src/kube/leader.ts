@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { sleep } from '../base/backoff.ts';
+import { deepEqual } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
+import { PREFERRED_HOLDER_ANNOTATION, STALE_ANNOTATION } from '../base/names.ts';
 import { isOvertaken, type KubeApi, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from './types.ts';
 
 /** Time as the election sees it. Only differences count, so the clocks of the replicas need not agree. */
@@ -30,6 +32,11 @@ export interface ElectionOptions {
   onStart(): void;
   /** It no longer does: what it has begun must not be gone on with. */
   onStop(): void;
+  /**
+   * Whether this replica's view of the cluster is old. A leader that has one gives the lease to a replica that has a better one,
+   * and to nobody where there is none: an API server that tells nobody anything is no reason to change.
+   */
+  readonly isStale?: () => boolean;
   /** Ends the election; a lease that is held is given back. */
   readonly signal: AbortSignal;
   readonly clock?: ElectionClock;
@@ -49,12 +56,16 @@ const leaseSpecSchema = z.object({
   leaseTransitions: z.number().nullish(),
 });
 type LeaseSpec = z.infer<typeof leaseSpecSchema>;
+type Annotations = Readonly<Record<string, string>>;
+
+/** Who has given the lease to another replica does not ask for it again so soon. */
+const REST_MS = 60_000;
 
 /**
  * Leader election by a Lease, with client-go's rules (tools/leaderelection/leaderelection.go), so that kubectl and
  * people read it as any other: the holder renews; the others take over when they have seen no change for the lease's
  * duration, by their own clock; who cannot renew within the deadline steps down, before anybody else can take over.
- * Unlike there, a replica that stepped down stands again. Resolves once `signal` is aborted and the lease given back.
+ * Unlike there, a replica that stepped down stands again, and a holder whose view is old makes way (`isStale`). Resolves once `signal` is aborted and the lease given back.
  */
 export async function runLeaderElection(options: ElectionOptions): Promise<void> {
   const election = new Election(options);
@@ -80,8 +91,9 @@ class Election {
   readonly #retryPeriodMs: number;
   readonly #random: () => number;
   /** The Lease as it was last seen, and when it was first seen so. */
-  #observed: { resourceVersion: string; spec: LeaseSpec } | undefined;
+  #observed: { resourceVersion: string; spec: LeaseSpec; annotations: Annotations } | undefined;
   #observedAtMs = 0;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ElectionOptions) {
     const { namespace, name, leaseDurationMs } = options;
@@ -116,6 +128,7 @@ class Election {
       // The time counts from before the call: it may have been carried out at any moment since.
       if (await this.#within(leftMs, this.#tryOnce())) renewedAtMs = startMs;
       else if (this.#isHeldByOther()) break;
+      else if (this.#isToMakeWay()) return this.#makeWay();
     }
     log?.warn({ lease: this.#options.name, holder: this.#observed?.spec.holderIdentity }, 'the lease is lost');
   }
@@ -131,7 +144,39 @@ class Election {
       renewTime: now,
       leaseTransitions: this.#observed.spec.leaseTransitions ?? 0,
     });
-    if (!result.ok) this.#options.log?.debug({ message: result.message }, 'the lease could not be given back');
+    if (result.ok) this.#observe(result.value);
+    else this.#options.log?.debug({ message: result.message }, 'the lease could not be given back');
+  }
+
+  #isToMakeWay(): boolean {
+    const preferred = this.#observed?.annotations[PREFERRED_HOLDER_ANNOTATION];
+    return preferred !== undefined && preferred !== this.#options.identity && this.#isStale();
+  }
+
+  async #makeWay(): Promise<void> {
+    const { log, name } = this.#options;
+    const to = this.#observed?.annotations[PREFERRED_HOLDER_ANNOTATION];
+    log?.warn({ lease: name, to }, 'nothing was heard of the cluster for long; the lease goes to a replica that hears');
+    this.#restUntilMs = this.#clock.nowMs() + REST_MS;
+    await this.release();
+  }
+
+  #isResting(): boolean {
+    return this.#clock.nowMs() < this.#restUntilMs;
+  }
+
+  #isStale(): boolean {
+    return this.#options.isStale?.() === true;
+  }
+
+  /** A holder that says of itself that it hears nothing is told of a replica that does. */
+  async #offer(): Promise<void> {
+    const { spec, annotations = {} } = this.#observed ?? {};
+    const isWanted =
+      annotations[STALE_ANNOTATION] !== undefined && annotations[PREFERRED_HOLDER_ANNOTATION] === undefined;
+    if (!spec || !isWanted || this.#isStale() || this.#isResting()) return;
+    const result = await this.#write(spec, { ...annotations, [PREFERRED_HOLDER_ANNOTATION]: this.#options.identity });
+    if (result.ok) this.#observe(result.value);
   }
 
   /** client-go's tryAcquireOrRenew. */
@@ -141,8 +186,14 @@ class Election {
     if (this.#observed?.spec.holderIdentity !== identity && !(await this.#read())) return false;
     if (signal.aborted) return false;
     const observed = this.#observed;
-    if (observed && this.#isHeldByOther() && !this.#hasRunOut()) return false;
-    const result = observed ? await this.#write(this.#claim(observed.spec)) : await this.#create();
+    if (observed && this.#isHeldByOther() && !this.#hasRunOut()) {
+      await this.#offer();
+      return false;
+    }
+    if (observed?.spec.holderIdentity === '' && this.#isResting()) return false;
+    const result = observed
+      ? await this.#write(this.#claim(observed.spec), this.#stale(observed.annotations))
+      : await this.#create();
     if (!result.ok) {
       this.#options.log?.debug({ status: result.status, message: result.message }, 'the lease was not had');
       if (isOvertaken(result) || result.status === 404) await this.#read();
@@ -163,10 +214,12 @@ class Election {
 
   #observe(lease: KubeObject): void {
     const spec = leaseSpecSchema.safeParse(lease.spec ?? {});
-    const resourceVersion = lease.metadata?.resourceVersion ?? '';
+    const { resourceVersion = '', annotations = {} } = lease.metadata ?? {};
     if (this.#observed?.resourceVersion === resourceVersion) return;
-    this.#observed = { resourceVersion, spec: spec.success ? spec.data : {} };
-    this.#observedAtMs = this.#clock.nowMs();
+    // What others write beside the spec says nothing of whether the holder lives.
+    const isRenewed = !spec.success || !deepEqual(spec.data, this.#observed?.spec);
+    this.#observed = { resourceVersion, annotations, spec: spec.success ? spec.data : {} };
+    if (isRenewed) this.#observedAtMs = this.#clock.nowMs();
   }
 
   #isHeldByOther(): boolean {
@@ -193,11 +246,22 @@ class Election {
     };
   }
 
-  #write(spec: LeaseSpec): Promise<KubeResult<KubeObject>> {
-    const resourceVersion = this.#observed?.resourceVersion ?? '';
+  /** What the annotations of a lease are to be that this replica claims: ours say something of its holder alone. */
+  #stale(annotations: Annotations): Annotations {
+    const { [STALE_ANNOTATION]: since, [PREFERRED_HOLDER_ANNOTATION]: _, ...others } = annotations;
+    if (!this.#isStale()) return others;
+    const isMine = this.#observed?.spec.holderIdentity === this.#options.identity;
+    const known = isMine ? since : undefined;
+    return { ...others, [STALE_ANNOTATION]: known ?? microTime(this.#clock.date()) };
+  }
+
+  #write(spec: LeaseSpec, annotations?: Annotations): Promise<KubeResult<KubeObject>> {
+    const { resourceVersion = '', annotations: before = {} } = this.#observed ?? {};
+    const isChanged = annotations !== undefined && !deepEqual(annotations, before);
     return this.#options.kube.patch(this.#path, [
       { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
       { op: 'add', path: '/spec', value: spec },
+      ...(isChanged ? [{ op: 'add' as const, path: '/metadata/annotations', value: annotations }] : []),
     ]);
   }
 

@@ -39,6 +39,8 @@ export interface ReflectorOptions<T> extends ListScope, Selectors {
 
 export interface Reflector<T> {
   readonly isSynced: boolean;
+  /** When the API server last told of anything, a bookmark too; by `performance.now()`. */
+  readonly heardAtMs: number;
   /** How many objects are kept. */
   readonly size: number;
   /** `namespace` is undefined for cluster-scoped kinds. */
@@ -72,6 +74,9 @@ export function startReflector<T = KubeObject>(options: ReflectorOptions<T>): Re
     get isSynced() {
       return loop.isSynced;
     },
+    get heardAtMs() {
+      return loop.heardAtMs;
+    },
     get size() {
       return loop.objects.size;
     },
@@ -96,6 +101,7 @@ class ReflectorLoop<T> {
   readonly objects = new Map<string, Kept<T>>();
   readonly abort = new AbortController();
   isSynced = false;
+  heardAtMs = performance.now();
   readonly #options: ReflectorOptions<T>;
   readonly #timing: ReflectorTiming;
   readonly #backoff: Backoff;
@@ -160,6 +166,7 @@ class ReflectorLoop<T> {
   }
 
   #listed(seen: ReadonlySet<string>): void {
+    this.heardAtMs = performance.now();
     for (const [key, kept] of this.objects) {
       if (seen.has(key)) continue;
       this.objects.delete(key);
@@ -222,6 +229,7 @@ class ReflectorLoop<T> {
   #take(event: WatchEvent): boolean {
     const { resourceVersion = '' } = event.object.metadata ?? {};
     if (isEarlier(resourceVersion, this.#resourceVersion)) return false;
+    this.heardAtMs = performance.now();
     if (event.type === 'DELETED') this.#remove(event.object);
     else if (event.type !== 'BOOKMARK') this.#upsert(event.object);
     if (resourceVersion !== '') this.#resourceVersion = resourceVersion;

@@ -16,6 +16,8 @@ const { values: options } = parseArgs({
     kubeconfig: { type: 'string' },
     native: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
+    /** Shapes whose name holds this. */
+    only: { type: 'string', default: '' },
     image: { type: 'string', default: 'busybox:local' },
     'controller-namespace': { type: 'string', default: 'argo' },
   },
@@ -173,7 +175,7 @@ try {
   console.log(
     `seconds from submission to the end (pods), medians of ${options.rounds}: ${ways.map(({ name }) => name).join(' | ')}`,
   );
-  for (const [what, shape] of Object.entries(SHAPES)) {
+  for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => name.includes(options.only))) {
     const cells: string[] = [];
     for (const { namespace } of ways) {
       const runs: { seconds: number; pods: number }[] = [];

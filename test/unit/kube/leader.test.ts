@@ -47,7 +47,12 @@ afterEach(() => {
 });
 
 /** One replica; `isLeading` as it was told. `wire` is what lies between it and the API server. */
-function replica(identity: string, kube: MemoryKube, clock: ManualClock, wire: { isCut: boolean; hangs?: boolean }) {
+function replica(
+  identity: string,
+  kube: MemoryKube,
+  clock: ManualClock,
+  wire: { isCut: boolean; hangs?: boolean; isStale?: boolean },
+) {
   const abort = new AbortController();
   running.push(abort);
   const state = { isLeading: false, starts: 0, stops: 0 };
@@ -70,6 +75,7 @@ function replica(identity: string, kube: MemoryKube, clock: ManualClock, wire: {
       state.isLeading = false;
       state.stops += 1;
     },
+    isStale: () => wire.isStale === true,
     signal: abort.signal,
     clock,
     random: () => 0,
@@ -221,5 +227,90 @@ describe('runLeaderElection', () => {
     await two.stop();
     expect(lease(kube)).toMatchObject({ holderIdentity: 'one' });
     expect(two.state).toEqual({ isLeading: false, starts: 0, stops: 0 });
+  });
+});
+
+describe('a leader that has heard nothing of the cluster for long', () => {
+  const annotationsOf = (kube: MemoryKube) =>
+    kube.peek(RESOURCES.leases, 'stepmemo', 'stepmemo')?.metadata?.annotations ?? {};
+
+  async function pair() {
+    const kube = new MemoryKube();
+    const clock = new ManualClock();
+    const one = replica('one', kube, clock, { isCut: false });
+    await settle();
+    const other = replica('other', kube, clock, { isCut: false });
+    await clock.pass(3_000);
+    expect([one.state.isLeading, other.state.isLeading]).toEqual([true, false]);
+    return { kube, clock, one, other };
+  }
+
+  it('gives the lease to a replica that hears, and never are there two', async () => {
+    const { kube, clock, one, other } = await pair();
+    one.wire.isStale = true;
+    for (let ms = 0; ms < 10_000 && !other.state.isLeading; ms += 50) {
+      await clock.pass(50);
+      expect(one.state.isLeading && other.state.isLeading).toBe(false);
+    }
+    expect([one.state.isLeading, other.state.isLeading]).toEqual([false, true]);
+    expect(lease(kube)).toMatchObject({ holderIdentity: 'other' });
+    expect(annotationsOf(kube)).toEqual({});
+  });
+
+  it('keeps it where nobody hears more: then the API server is at fault', async () => {
+    const { clock, one, other } = await pair();
+    one.wire.isStale = true;
+    other.wire.isStale = true;
+    await clock.pass(300_000);
+    expect([one.state.starts, one.state.stops, other.state.starts]).toEqual([1, 0, 0]);
+  });
+
+  it('keeps it where it hears again before anybody has asked for it', async () => {
+    const { kube, clock, one, other } = await pair();
+    other.wire.isStale = true;
+    one.wire.isStale = true;
+    await clock.pass(3_000);
+    expect(Object.keys(annotationsOf(kube))).toEqual(['stepmemo.io/stale-since']);
+    one.wire.isStale = false;
+    await clock.pass(3_000);
+    other.wire.isStale = false;
+    await clock.pass(30_000);
+    expect(annotationsOf(kube)).toEqual({});
+    expect([one.state.isLeading, one.state.stops]).toEqual([true, 0]);
+  });
+
+  it('is not given it back within a minute, and then is', async () => {
+    const { clock, one, other } = await pair();
+    one.wire.isStale = true;
+    await clock.pass(10_000);
+    one.wire.isStale = false;
+    other.wire.isStale = true;
+    await clock.pass(40_000);
+    expect([one.state.starts, other.state.stops]).toEqual([1, 0]);
+    await clock.pass(30_000);
+    expect([one.state.isLeading, other.state.isLeading]).toEqual([true, false]);
+  });
+
+  it('takes it back sooner where the other one is gone', async () => {
+    const { clock, one, other } = await pair();
+    one.wire.isStale = true;
+    await clock.pass(10_000);
+    expect(other.state.isLeading).toBe(true);
+    other.wire.hangs = true;
+    await clock.pass(3 * LEASE_MS);
+    expect(one.state.isLeading).toBe(true);
+    await clock.pass(3 * LEASE_MS);
+    expect([one.state.isLeading, one.state.stops]).toEqual([true, 1]);
+  });
+
+  it('leaves annotations of others on the Lease', async () => {
+    const { kube, clock, one, other } = await pair();
+    await kube.patch({ resource: RESOURCES.leases, namespace: 'stepmemo', name: 'stepmemo' }, [
+      { op: 'add', path: '/metadata/annotations', value: { theirs: 'x' } },
+    ]);
+    one.wire.isStale = true;
+    await clock.pass(10_000);
+    expect(other.state.isLeading).toBe(true);
+    expect(annotationsOf(kube)).toEqual({ theirs: 'x' });
   });
 });

@@ -128,6 +128,20 @@ describe('startReflector', () => {
     await reflector.stop();
   });
 
+  it('tells when it last heard of anything: a list, an event or a bookmark, and no failure', async () => {
+    const { kube, reflector } = start();
+    (await kube.list()).answer(page(10, []));
+    const watch = await kube.watching();
+    const listedMs = reflector.heardAtMs;
+    watch.tell({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '20' } } });
+    const bookmarkMs = reflector.heardAtMs;
+    expect(bookmarkMs).toBeGreaterThan(listedMs);
+    watch.end(fail(0, 'Unreachable', 'read ECONNRESET'));
+    await kube.watching();
+    expect(reflector.heardAtMs).toBe(bookmarkMs);
+    await reflector.stop();
+  });
+
   it.each([
     ['silence', fail(0, 'Silence', 'nothing came')],
     ['a busy API server', fail(429, 'TooManyRequests', 'later')],
