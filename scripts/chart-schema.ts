@@ -64,6 +64,8 @@ const valuesSchema = z.strictObject({
     .describe('Roles for users of kubectl stepmemo, which join the roles view and edit of the cluster.'),
   removalHook: switchOf.describe('A Job before the chart is uninstalled: releases held pods, moves memoize back.'),
   serviceMonitor: switchOf.extend({ interval: z.string(), labels: texts }),
+  prometheusRule: switchOf.extend({ labels: texts }).describe('Alerts, for the Prometheus operator.'),
+  dashboard: switchOf.extend({ labels: texts }).describe('A dashboard, for the sidecar of Grafana.'),
   isBase: z.boolean().describe('For manifests/base.'),
   /** Helm's own, for charts within charts. */
   global: map.optional(),

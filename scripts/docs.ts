@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { eventReason, REASONS, type Reason } from '../src/base/reasons.ts';
 import { configSchema } from '../src/config/config.ts';
@@ -58,20 +59,28 @@ ${sections.join('\n')}`;
 }
 
 async function metricsPage(): Promise<string> {
-  const all = await createMetrics().registry.getMetricsAsJSON();
+  const { registry } = createMetrics();
+  const all = await registry.getMetricsAsJSON();
   const rows = all
     .filter(({ name }) => name.startsWith('stepmemo_'))
-    .map(({ name, help, type }) => `| \`${name}\` | ${String(type)} | ${help} |`);
+    .map(({ name, help, type }) => `| \`${name}\` | ${String(type)} | ${labelsOf(registry, name)} | ${help} |`);
   return `# Metrics
 
 ${MADE}
 
 Served at \`/metrics\` on port 8080, beside the usual ones of a Node process (\`process_*\`, \`nodejs_*\`).
 
-| name | type | what |
-| --- | --- | --- |
+| name | type | labels | what |
+| --- | --- | --- | --- |
 ${rows.join('\n')}
+
+Alerts and a Grafana dashboard are in the chart: \`charts/stepmemo/files\`, installed with \`prometheusRule.enabled\` and \`dashboard.enabled\`.
 `;
+}
+
+function labelsOf(registry: Registry, name: string): string {
+  const { labelNames = [] } = registry.getSingleMetric(name) as unknown as { labelNames?: readonly string[] };
+  return labelNames.map((label) => `\`${label}\``).join(', ');
 }
 
 function cliPage(): string {

@@ -60,6 +60,24 @@ describe('the chart', () => {
     expect(others.sort()).toEqual(['kustomization.yaml', 'namespace.yaml', 'settings.env']);
   });
 
+  it('has alerts and a dashboard, for those who ask for them', async () => {
+    const plain = (await template(IMAGE)).map(({ kind }) => kind);
+    expect(plain).not.toContain('PrometheusRule');
+    const set = [
+      '--set',
+      'prometheusRule.enabled=true,prometheusRule.labels.release=prom',
+      '--set',
+      'dashboard.enabled=true',
+    ];
+    const objects = await template([...IMAGE, ...set], '4');
+    const rule = find(objects, 'PrometheusRule');
+    expect(rule?.metadata?.labels).toMatchObject({ release: 'prom', 'app.kubernetes.io/part-of': 'stepmemo' });
+    const { groups } = (rule?.spec ?? {}) as unknown as { groups: readonly { rules: readonly { alert: string }[] }[] };
+    expect(groups[0]?.rules.map(({ alert }) => alert)).toContain('StepmemoNotCalled');
+    const { data } = find(objects, 'ConfigMap', 'stepmemo-dashboard') as unknown as { data: Record<string, string> };
+    expect(JSON.parse(data['stepmemo.json'] ?? '')).toMatchObject({ title: 'stepmemo' });
+  });
+
   it('says the same to Helm 3 and Helm 4, and neither finds fault with it', async () => {
     // Each has an order of its own.
     const sorted = async (major: '3' | '4') =>

@@ -171,6 +171,8 @@ const ELSEWHERE: readonly string[] = [
   names.LOOK_AHEAD_ANNOTATION,
   names.LOOK_AHEAD_DIGEST_ANNOTATION,
   names.RESULT_POD_UID_ANNOTATION,
+  names.STALE_ANNOTATION,
+  names.PREFERRED_HOLDER_ANNOTATION,
 ];
 const OUR_ANNOTATIONS = Object.entries(names)
   .filter(([name]) => /^[A-Z_]+_ANNOTATION$/.test(name))
