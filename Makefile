@@ -71,6 +71,10 @@ test-integration: ## Tests against a real API server with the shipped RBAC
 test-e2e: ## Tests on a real node with a real workflow-controller (ARGO=4.0.5)
 	scripts/test.sh e2e
 
+.PHONY: test-soak
+test-soak: build ## Load, harm and faults on a real cluster for SOAK_MINUTES (20), by SEED (1)
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),20) SEED=$(or $(SEED),1) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/soak.test.ts
+
 .PHONY: test-matrix
 test-matrix: ## The e2e suite against each supported Argo version (4.0.5, 3.7.15, 3.4.17)
 	scripts/test.sh matrix

@@ -1,4 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { runFolder } from './settings.ts';
 
 /*
  * The node of the test cluster is this machine, so a crash can be a real one: a signal to the process, which no
@@ -35,6 +37,44 @@ async function ofPod(all: readonly number[], podUid: string | undefined): Promis
     if ((await readOrEmpty(`/proc/${pid}/cgroup`)).includes(podUid)) mine.push(pid);
   }
   return mine;
+}
+
+/** Memory that a process holds, in MiB, and its open files; undefined where it has gone. */
+export async function usageOf(pid: number): Promise<{ mib: number; files: number } | undefined> {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(await readOrEmpty(`/proc/${pid}/status`))?.[1];
+  const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  return kib === undefined ? undefined : { mib: Number(kib) / 1024, files: files.length };
+}
+
+export async function pidOf(daemon: Daemon): Promise<number> {
+  return Number(await readFile(`${runFolder}/pids/${daemon}`, 'utf8'));
+}
+
+/** Processes of the local cluster itself, as cluster/lib starts them. */
+export type Daemon = 'kube-apiserver' | 'containerd';
+
+/** Kills one of the cluster's own processes, and starts it as it was started before. */
+export async function restartDaemon(name: Daemon): Promise<void> {
+  const pid = await pidOf(name);
+  const [commandLine, environment] = await Promise.all([
+    readFile(`/proc/${pid}/cmdline`, 'utf8'),
+    readFile(`/proc/${pid}/environ`, 'utf8'),
+  ]);
+  const [command = '', ...args] = commandLine.split('\0').slice(0, -1);
+  const env = Object.fromEntries(
+    environment.split('\0').flatMap((line) => {
+      const at = line.indexOf('=');
+      return at === -1 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+    }),
+  );
+  signal([pid], 'SIGKILL');
+  while ((await readOrEmpty(`/proc/${pid}/stat`)).includes(' R ') || (await usageOf(pid)) !== undefined)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  const log = await open(`${runFolder}/log/${name}.log`, 'a');
+  const child = spawn(command, args, { env, detached: true, stdio: ['ignore', log.fd, log.fd] });
+  child.unref();
+  await log.close();
+  await writeFile(`${runFolder}/pids/${name}`, `${child.pid}\n`);
 }
 
 /** Sends a signal; a process that has gone meanwhile is fine. */

@@ -100,7 +100,7 @@ test('from nothing to a call that arrives: CA, Secret, caBundle, certificate', a
   expect(source.readiness().isReady).toBe(false);
   await source.refresh();
   expect(source.readiness()).toEqual({ isReady: true });
-  expect(await bundles()).toEqual(Array(6).fill(source.caBundle()));
+  expect(new Set(await bundles())).toEqual(new Set([source.caBundle()]));
   await startReviewServer(source.current());
   await waitFor(callWebhook, { what: 'a call that arrives' });
 });
