@@ -61,7 +61,7 @@ test-file: build ## One file of tests: FILE=test/unit/step/decide-pod.test.ts
 
 .PHONY: golden
 golden: build ## Write the golden files anew; read the diff before you commit it
-	npm exec -- vitest run --config test/vitest.config.ts --project unit --update test/golden
+	npm exec -- vitest run --config test/vitest.config.ts --project unit test/golden --update
 
 .PHONY: test-integration
 test-integration: ## Tests against a real API server with the shipped RBAC

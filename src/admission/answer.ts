@@ -19,7 +19,7 @@ export interface AdmissionAnswer {
 
 /**
  * The answer that carries out a verdict. A mutating webhook of stepmemo always allows. The particulars stay here: the API server
- * shows nobody the message of an allowed request, and whoever posts a review of their own is not to learn who made an entry.
+ * never shows the message of an allowed request, and a caller that posts a forged review must not learn who made an entry.
  */
 export function answerVerdict(uid: string, verdict: Verdict): AdmissionAnswer {
   const hasPatch = verdict.patch.length > 0;

@@ -59,7 +59,7 @@ export function createAdmissionApp(options: AdmissionAppOptions): Express {
 }
 
 const skipUntilPath: AdmissionHandler = ({ uid }) => {
-  const message = 'The path of look-ahead does not stand in the webhook configuration yet.';
+  const message = 'The webhook configuration does not have the path of look-ahead yet.';
   return answerVerdict(uid, { decision: 'skip', reason: 'look-ahead-off', message, patch: [], warnings: [] });
 };
 
@@ -108,7 +108,7 @@ function letPass(uid: string, reason: Reason, message: string): AdmissionAnswer 
   return answerVerdict(uid, { decision: 'skip', reason, message, patch: [], warnings });
 }
 
-/** Enough for the largest object of a busy API server, and no more: nobody waits longer for a webhook. */
+/** Enough for the largest object of a busy API server, and no more: no API server waits longer for a webhook. */
 const BODY_TIMEOUT_MS = 5_000;
 /**
  * Reads the JSON of a body, whatever the content type says: the API server sends JSON, and anything else fails to parse with

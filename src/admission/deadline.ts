@@ -1,6 +1,6 @@
 /**
  * Runs `work` and gives its result, or undefined when it took longer than `limitMs`. Work that runs on is not stopped,
- * but nobody waits for it, and its late failure is no unhandled rejection.
+ * but is not waited for, and its late failure is no unhandled rejection.
  */
 export async function withDeadline<T>(work: () => T | Promise<T>, limitMs: number): Promise<T | undefined> {
   const startedMs = performance.now();

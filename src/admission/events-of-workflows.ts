@@ -3,7 +3,7 @@ import type { RecordEvent } from '../telemetry/events.ts';
 
 /** A workflow has many pods, and all of them speak of it. */
 const REMEMBERED = 1_000;
-/** Who posts reviews of their own shall not have us ask for more than this at a time. */
+/** A caller that posts forged reviews must not make us ask for more than this at a time. */
 const MOST_ASKED = 16;
 
 /**

@@ -38,7 +38,7 @@ const WALK_MS = 100;
 const LOOKUPS = { deadlineMs: 300, limit: 20 };
 /** How long a write of the workflow controller is held up for a hit that is about to end, in milliseconds. */
 const AWAIT_MS = 150;
-/** What an answer may take beyond the deadline of one that asks nobody, in milliseconds; the API server waits for a second. */
+/** What an answer may take beyond the deadline of one that asks nothing of the cluster, in milliseconds; the API server waits for a second. */
 export const LOOK_AHEAD_EXTRA_MS = ARGO_DEADLINE_MS + LOOKUPS.deadlineMs + AWAIT_MS;
 
 /**

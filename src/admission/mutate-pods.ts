@@ -18,7 +18,7 @@ export interface MutatePodsOptions {
   readonly recordEvent: RecordEvent;
 }
 
-/** Reasons that concern no step, or no memoized one: nobody waits for an Event about them. */
+/** Reasons that concern no step, or no memoized one: no Event is wanted about them. */
 const SILENT: ReadonlySet<Reason> = new Set<Reason>([
   ...FOREIGN_SKIPS,
   'fresh-entry', // The controller tells of it once the step has ended.

@@ -9,7 +9,7 @@ export interface Readiness {
 
 export interface OpsOptions {
   readonly readiness: () => Readiness;
-  /** What is wrong without being a reason to send nobody here, a sentence each. */
+  /** What is wrong without making the replica unready, a sentence each. */
   readonly troubles: () => readonly string[];
   readonly registry: Registry;
 }

@@ -1,6 +1,6 @@
 import { isObject, type JsonObject } from '../base/json.ts';
 
-/** The `memoize` field of a template as it stands in a Workflow or template object, nothing filled in. */
+/** The `memoize` field of a template as written in a Workflow or template object, with no tag filled in. */
 export type MemoizeReading =
   | { readonly state: 'absent' }
   /** `at` is what has a wrong type, below `memoize`, say `cache.configMap`; empty for `memoize` itself. */

@@ -1,5 +1,5 @@
 /**
- * Names that Argo Workflows gives to things. They are its contract with us, so they stand in one place.
+ * Names that Argo Workflows gives to things. They are its contract with us, so they live in one place.
  * Source: workflow/common/common.go and workflow/controller/workflowpod.go of argo-workflows, 3.4 to 4.1.
  */
 export const WORKFLOW_LABEL = 'workflows.argoproj.io/workflow';

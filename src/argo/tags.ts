@@ -1,6 +1,6 @@
 /**
  * One tag. Argo evaluates what begins with `{{=`, to the letter (util/template/kind.go); anything else is the name of a
- * value, blanks around it cut off (simple_template.go), and with a blank before the `=` it is a name that nobody knows.
+ * value, blanks around it cut off (simple_template.go), and with a blank before the `=` it is an unknown name.
  */
 export interface Tag {
   readonly name: string;
@@ -13,7 +13,7 @@ export interface TaggedText {
   readonly literals: readonly string[];
   /** What stands between the braces. */
   readonly tags: readonly Tag[];
-  /** A `{{` without an end; it then stands in the last literal. */
+  /** A `{{` that is never closed; it is then part of the last literal. */
   readonly isUnclosed: boolean;
 }
 

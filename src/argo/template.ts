@@ -54,7 +54,7 @@ export type TemplateReading =
   | { readonly state: 'unreadable'; readonly detail: string };
 
 /**
- * Reads the text of a template: the value of ARGO_TEMPLATE, or of the ConfigMap that an offloaded one stands in.
+ * Reads the text of a template: the value of ARGO_TEMPLATE, or of the ConfigMap that holds an offloaded one.
  * A template has exactly one body; steps, dag, suspend, http and plugin make no pod of their own.
  */
 export function parseTemplate(text: string): TemplateReading {

@@ -29,7 +29,7 @@ export class FairLimit {
     return new Promise((resolve) => this.#enter.set(ticket, resolve));
   }
 
-  /** Hands the place on, so that nobody comes in between. */
+  /** Hands the place on, so that no other caller can take it. */
   #leave(): void {
     const ticket = this.#waiting.take();
     if (ticket === undefined) {

@@ -1,5 +1,5 @@
 /**
- * Careful reading of JSON whose shape nobody vouches for. A pod in a review may hold anything that the API server's
+ * Careful reading of JSON of unknown shape. A pod in a review may hold anything that the API server's
  * decoder let through, and in `stepmemo decide` anything at all: wrong types read as absent, nothing throws.
  */
 export type JsonObject = Readonly<Record<string, unknown>>;

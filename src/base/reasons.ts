@@ -1,5 +1,5 @@
 /**
- * Every reason that stepmemo can give for what it did, in one table. The same word stands in the admission answer,
+ * Every reason that stepmemo can give for what it did, in one table. The same word is in the admission answer,
  * the pod's annotation, the Event (in UpperCamelCase), the metric's label and the heading of its section in docs/reasons.md.
  * A code is never used again for another meaning.
  */
@@ -27,7 +27,7 @@ export const REASONS = {
     fix: 'Nothing: the step runs and its outputs replace the entry.',
   },
   'malformed-entry': {
-    meaning: 'What stands in the cache under this key is no valid entry.',
+    meaning: 'The cache holds something under this key that is not a valid entry.',
     fix: 'Delete the key from the ConfigMap; a run that ends well replaces it too.',
   },
   refresh: { meaning: 'The step asked to run and to overwrite its entry (stepmemo.io/reuse: refresh).', fix: '' },
@@ -45,7 +45,7 @@ export const REASONS = {
     fix: 'Look whether a podSpecPatch or another webhook changes ARGO_TEMPLATE.',
   },
   'template-offloaded': {
-    meaning: "The step's template is too large to stand in the pod, and native mode has nothing else to read.",
+    meaning: "The step's template is too large for the pod, and native mode has nothing else to read.",
     fix: 'Use managed mode, or make the template smaller than 128 KiB.',
   },
   'memoize-in-template': {
@@ -58,7 +58,7 @@ export const REASONS = {
     fix: 'Use managed mode in this namespace.',
   },
   'resource-not-allowed': {
-    meaning: 'The step acts on the cluster (a resource template), and nobody asked for it to be memoized.',
+    meaning: 'The step acts on the cluster (a resource template), and was not explicitly allowed to be memoized.',
     fix: 'Set the annotation stepmemo.io/allow-resource: "true" on the template if it may be skipped.',
   },
   'reuse-off': { meaning: 'Memoization is switched off for this step (stepmemo.io/reuse: off).', fix: '' },

@@ -128,7 +128,7 @@ class LanedQueue implements WorkQueue {
     try {
       this.#options.onError(key, error);
     } catch {
-      // There is nobody left to tell, and the other keys must not suffer.
+      // No caller is left to be told, and the other keys must not suffer.
     }
   }
 }

@@ -34,7 +34,7 @@ export interface HeldCache {
 export interface CacheIndexOptions {
   /** Most memory for texts of entries, in bytes. */
   readonly limitBytes?: number;
-  /** Told when a cache is let go for that. */
+  /** Told when a cache is evicted for that. */
   readonly onLetGo?: (cache: { namespace: string; name: string; bytes: number }) => void;
   /** Told when a cache is asked for that is there and not held, and that there would be room for. */
   readonly onWanted?: (namespace: string, name: string) => void;
@@ -44,11 +44,11 @@ export interface CacheIndexOptions {
  * The entries of all caches, in memory. Texts are parsed when they are asked for, so a large cache costs no more than its text.
  *
  * Memory is shared out max-min: where it is short, the namespace that has the most loses the cache that was not asked for the
- * longest, so that one which has less than its share (the limit by the number of namespaces) never loses any. What was let go
+ * longest, so that one which has less than its share (the limit by the number of namespaces) never loses any. What was evicted
  * is *unknown*, which is something else than *no entry*.
  */
 export interface CacheIndex {
-  /** Takes a ConfigMap as it is now; one that is no cache (any more) is let go. */
+  /** Takes a ConfigMap as it is now; one that is not a cache (any more) is dropped. */
   upsert(configMap: KubeObject): void;
   /** The same for what `holdCache` made of it. */
   put(cache: HeldCache): void;
@@ -205,7 +205,7 @@ class SharedIndex implements CacheIndex {
   }
 }
 
-/** Whoever else holds the cache, the watch say, shall not keep its texts in memory either. */
+/** Whoever else holds the cache, the watch say, must not keep its texts in memory either. */
 function forgetTexts(cache: HeldCache | undefined): void {
   cache?.entries.clear();
   cache?.metas.clear();

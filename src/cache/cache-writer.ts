@@ -158,7 +158,7 @@ class BatchingWriter implements CacheWriter {
         return refused(result, writes[index] as EntryWrite, change?.plan);
       });
     } catch (error) {
-      // A bug: nobody may wait for ever for it.
+      // A bug: no caller may wait for it forever.
       const message = error instanceof Error ? error.message : String(error);
       return writes.map(() => ({ done: failed('write-failed', message) }));
     }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /**
- * stepmemo's own notes on an entry. They stand in `binaryData` under `<hash>.meta`, for Argo drops unknown members of
+ * stepmemo's own notes on an entry. They are kept in `binaryData` under `<hash>.meta`, for Argo drops unknown members of
  * an entry, and all labels, whenever it saves (workflow/controller/cache/configmap_cache.go). The digest is a hash:
  * no output stands here.
  */

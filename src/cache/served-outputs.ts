@@ -41,7 +41,7 @@ function relocate(
 /**
  * What an entry lacks of that which this step has to report, as words for a message; empty when the entry is complete.
  * Argo never lets a node end that lacks a declared output (3.6.11, 3.7.2, 4.0), or leaves its consumers unresolved
- * (before), so an entry that lacks one is no hit. A value that came from `valueFrom.default` stands in the entry like any
+ * (before), so an entry that lacks one is no hit. A value that came from `valueFrom.default` is in the entry like any
  * other. An optional artifact may be missing.
  */
 export function missingOutputs(step: OutputsOfStep, template: StepTemplate, entry: Entry): readonly string[] {

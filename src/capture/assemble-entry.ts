@@ -53,7 +53,7 @@ function readReported({ pod, taskResult }: AssembleInput): Outputs | undefined {
 
 /**
  * Whether a task result carries the values that the digest was made of. The sidecar may have left out what it does not
- * see: values of outputs in volumes that were not mounted for it (an offloaded template), defaults, a result that nobody
+ * see: values of outputs in volumes that were not mounted for it (an offloaded template), defaults, a result that no step
  * asked for.
  */
 function matchesDigest(digest: string, reported: Outputs, template: StepTemplate): boolean {
@@ -79,7 +79,7 @@ function isInMount(parameter: Parameter | undefined, template: StepTemplate): bo
   return path !== undefined && findOverlappingMount(templateVolumeMounts(template), path) !== undefined;
 }
 
-/** The value of one parameter, by those who may speak for it; undefined: nobody does. */
+/** The value of one parameter, by those who may speak for it; undefined if none does. */
 interface ValueSource {
   readonly captured: ReadonlyMap<string, string> | undefined;
   readonly reported: ReadonlyMap<string, string | undefined>;

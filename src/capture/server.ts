@@ -2,8 +2,8 @@ import type { RequestListener } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 
 /**
- * The TLS server of the capture endpoint. Every pod of the cluster can reach its port, so it gives nobody much time and
- * nobody much room; a sidecar needs some milliseconds. (No keep-alive: each answer closes its connection.)
+ * The TLS server of the capture endpoint. Every pod of the cluster can reach its port, so it gives no caller much time and
+ * no caller much room; a sidecar needs some milliseconds. (No keep-alive: each answer closes its connection.)
  */
 export function createCaptureServer(tls: ServerOptions, listener: RequestListener): Server {
   const server = createServer(

@@ -51,7 +51,7 @@ export interface ControllerMetrics {
 type Doing<Name extends Action['do']> = Extract<Action, { do: Name }>;
 export type Deed = Exclude<Action, { do: 'nothing' | 'wait' | 'retry' | 'look' }>;
 
-/** Does what was planned, with the API server and nothing else. What it remembers stands in the record. */
+/** Does what was planned, with the API server and nothing else. What it remembers is in the record. */
 export async function execute(context: ExecuteContext, record: PodRecord, action: Deed): Promise<Outcome> {
   switch (action.do) {
     case 'make-result':

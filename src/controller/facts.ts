@@ -113,7 +113,7 @@ export interface PlanTiming {
   readonly hangMs: number;
   /** How long after a pod's end its task result may take to come by the watch. */
   readonly resultGraceMs: number;
-  /** After this the leader takes it that the replica that held the outputs is gone. That one shall be first, so: longer. */
+  /** After this the leader takes it that the replica that held the outputs is gone. That one is to be first, hence longer. */
   readonly holderGraceMs: number;
 }
 

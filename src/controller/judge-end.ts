@@ -7,7 +7,7 @@ import { readOwnEnd } from './step-pod.ts';
 export type JudgedEnd =
   /** Its outputs are whole. */
   | { readonly is: 'whole' }
-  /** They may be half of it, or nobody can tell any more. */
+  /** They may be half of it, or it cannot be told any more. */
   | { readonly is: 'worthless'; readonly reason: Reason; readonly message: string }
   /** Argo's word is needed, and has not been given yet. */
   | { readonly is: 'unknown'; readonly why: string };

@@ -30,7 +30,7 @@ type Looked<T> = { readonly ok: true; readonly value: T } | KubeFailure;
 
 /**
  * Decides about a gated pod once more, from the live entry. The creator is taken for granted: with the admission policies
- * in place none but the configured controllers can make a pod with our gate, and without them nobody asks.
+ * in place none but the configured controllers can make a pod with our gate, and without them this is never asked.
  */
 export async function decideLive(context: LiveContext, pod: StepPod, now: Date): Promise<Looked<PodDecision>> {
   // First, for of such a pod little more is held than its gate.

@@ -35,7 +35,7 @@ const NOT_SYNCED_RETRY_MS = 250;
  *
  * Coalescing (one of many identical steps runs, the others wait for its entry) fits in at the miss gate: a leader of a
  * key is released as below, a follower waits while its key has a leader, and becomes a hit by the same `decision` look.
- * Until then nobody gives out that gate, so a pod that carries it is let go.
+ * Until then that gate is not given out, so it is removed from a pod that carries it.
  */
 export function planGated(facts: PodFacts, settings: PlanSettings): Action {
   const { pod } = facts;
@@ -62,7 +62,7 @@ function findDistrust({ pod, arePoliciesInstalled }: PodFacts): { reason: Reason
   if (!arePoliciesInstalled) {
     return { reason: 'policies-missing', message: 'without the admission policies no stamp can be trusted' };
   }
-  if (pod.gates.includes(MISS_GATE)) return { reason: 'gate-unknown', message: `nobody gives out ${MISS_GATE}` };
+  if (pod.gates.includes(MISS_GATE)) return { reason: 'gate-unknown', message: `${MISS_GATE} is not given out` };
   if (pod.annotations[DECISION_ANNOTATION] !== 'hit') {
     return { reason: 'gate-unknown', message: `${HIT_GATE} stands without the decision that belongs to it` };
   }
@@ -138,7 +138,7 @@ function planRelease(facts: PodFacts, decision: 'miss' | 'skip', reason: Reason,
   const first = planResultRemoval(facts);
   if (first) return first;
   if (facts.workflow === undefined) return look('workflow');
-  // Its owner is gone, and the garbage collector will take it; meanwhile nothing shall run for nobody.
+  // Its owner is gone, and the garbage collector will take it; meanwhile it must not run for nothing.
   if (facts.workflow.is === 'gone') return { do: 'delete-pod', why: 'its Workflow is gone' };
   return release;
 }

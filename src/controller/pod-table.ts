@@ -101,7 +101,7 @@ export class PodTable {
     record.leftAtMs = nowMs;
   }
 
-  /** Forgets what need not be remembered any longer: nobody asks for it, and nothing more comes of it. */
+  /** Forgets what need not be remembered any longer: it is not asked for, and nothing more comes of it. */
   prune(nowMs: number): void {
     for (const [uid, record] of this.#records) {
       if (record.leftAtMs === undefined || nowMs - record.leftAtMs < REMEMBER_MS) continue;

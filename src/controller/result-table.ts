@@ -37,7 +37,7 @@ export class ResultTable {
     this.#deleted.delete(key);
   }
 
-  /** Gone, as the watch says. Results of our own making are not outputs of a run: nobody will ask for them. */
+  /** Gone, as the watch says. Results of our own making are not outputs of a run, and will not be asked for. */
   leave(result: TaskResult, nowMs: number): void {
     const key = keyOf(result.namespace, result.nodeId);
     this.#live.delete(key);

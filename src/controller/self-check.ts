@@ -25,7 +25,7 @@ export interface SelfCheck {
   stop(): void;
 }
 
-/** An answer may be lost now and then: nobody is told before the second time in a row. */
+/** A single answer may be lost: trouble is reported the second time in a row. */
 const TOLD_AFTER = 2;
 const TOLD_EVERY_MS = 60 * 60_000;
 

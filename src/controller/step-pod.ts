@@ -189,7 +189,7 @@ export function hasSucceeded(pod: StepPod): boolean {
 
 /**
  * What the pods watch keeps: nothing of a pod that stepmemo has no business with; of the others what a decision reads.
- * Field managers, tolerations and the like are the bulk of a pod, and nobody asks for them.
+ * Field managers, tolerations and the like are the bulk of a pod, and are never asked for.
  */
 export function keepStepPod(object: KubeObject): StepPod | undefined {
   const pod = readTrimmed(object);

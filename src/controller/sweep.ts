@@ -10,7 +10,7 @@ export interface SweepOptions {
   readonly isOfInterest: (namespace: string) => boolean;
   readonly isKnown: (podUid: string) => boolean;
   readonly isNodeKnown: (namespace: string, nodeId: string) => boolean;
-  /** Told of pods that ended, and were labelled completed, while nobody looked. */
+  /** Told of pods that ended, and were labelled completed, while no leader watched. */
   readonly onPod: (pod: StepPod) => void;
   readonly onOrphan: (result: TaskResult) => void;
   readonly isEnded: () => boolean;

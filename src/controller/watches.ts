@@ -95,7 +95,7 @@ function watchPods(
   });
 }
 
-/** Of namespaces that have not opted in, what our gate holds, for it has to be let go, and nothing else. */
+/** Of namespaces that have not opted in, what our gate holds, since it has to be released, and nothing else. */
 function keepPod(cluster: ControllerCluster, object: KubeObject): StepPod | undefined {
   const pod = keepStepPod(object);
   if (pod === undefined || !cluster.isSynced || cluster.namespace(pod.namespace)?.isEnabled === true) return pod;
@@ -148,7 +148,7 @@ function watchResults({ kube, log, cluster, pods, results, now, onPod, onSync }:
   });
 }
 
-/** Outputs may be large, and of namespaces that have not opted in nobody will ask for them. */
+/** Outputs may be large, and those of namespaces that have not opted in will not be asked for. */
 function keepResult(cluster: ControllerCluster, object: KubeObject): TaskResult | undefined {
   const result = readTaskResult(object);
   if (result === undefined || result.markedPodUid !== undefined) return result;

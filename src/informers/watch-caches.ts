@@ -17,7 +17,7 @@ export interface CacheWatchOptions {
 
 /** Full caches are 1 MiB each, and a page is in memory as a whole. */
 export const PAGE_LIMIT = 50;
-/** How often a namespace may have a cache read again that was let go, in milliseconds. */
+/** How often a namespace may have an evicted cache read again, in milliseconds. */
 const RELOAD_EVERY_MS = 1_000;
 const READ_AGAIN_MS = 5_000;
 
@@ -103,7 +103,7 @@ export class CacheWatch {
     this.#index.markRead(namespace);
   }
 
-  /** One that was let go is asked for. A namespace that has more than it has room for must not list for ever. */
+  /** An evicted one is asked for. A namespace that has more than it has room for must not list for ever. */
   async #reload(namespace: string, name: string): Promise<void> {
     const nowMs = performance.now();
     if (nowMs - (this.#reloadedMs.get(namespace) ?? Number.NEGATIVE_INFINITY) < RELOAD_EVERY_MS) return;
@@ -112,7 +112,7 @@ export class CacheWatch {
     if (answer.ok && !this.#isStopped && this.#options.isEnabled(namespace)) this.#take(holdCache(answer.value));
   }
 
-  /** What the watch does not know (any more) is not taken from elsewhere: nobody would tell of its end. */
+  /** What the watch does not know (any more) is not taken from elsewhere: no event would announce its end. */
   #take(cache: HeldCache): void {
     if (this.#reflector?.get(cache.namespace, cache.name) !== undefined) this.#index.put(cache);
   }

@@ -34,7 +34,7 @@ export interface ElectionOptions {
   onStop(): void;
   /**
    * Whether this replica's view of the cluster is old. A leader that has one gives the lease to a replica that has a better one,
-   * and to nobody where there is none: an API server that tells nobody anything is no reason to change.
+   * and keeps it where there is none: an API server that tells no replica anything is no reason to change.
    */
   readonly isStale?: () => boolean;
   /** Ends the election; a lease that is held is given back. */
@@ -195,7 +195,7 @@ class Election {
       ? await this.#write(this.#claim(observed.spec), this.#stale(observed.annotations))
       : await this.#create();
     if (!result.ok) {
-      this.#options.log?.debug({ status: result.status, message: result.message }, 'the lease was not had');
+      this.#options.log?.debug({ status: result.status, message: result.message }, 'could not acquire the lease');
       if (isOvertaken(result) || result.status === 404) await this.#read();
       return false;
     }

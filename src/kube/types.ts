@@ -130,7 +130,7 @@ export type WatchEvent =
 
 export interface WatchOptions extends Selectors {
   readonly resourceVersion: string;
-  /** After how many seconds the API server shall end the watch. */
+  /** After how many seconds the API server is to end the watch. */
   readonly timeoutSeconds: number;
   /** A watch on which nothing came for so long is taken for dead. */
   readonly idleLimitMs: number;

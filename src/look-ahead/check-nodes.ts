@@ -32,7 +32,7 @@ export function findBrokenRule(
   return found && `${found.node.name}: ${found.what}`;
 }
 
-/** A node takes the place of no other, and stands in what runs. */
+/** A node replaces no other, and its boundary runs. */
 function checkAdded(
   { id, boundaryID = '' }: WorkflowNode,
   byId: ReadonlyMap<string, WorkflowNode>,

@@ -1,4 +1,4 @@
-/** `when` of a step or task, where nobody can doubt what comes of it (steps.go:shouldExecute). */
+/** `when` of a step or task, where the outcome is beyond doubt (steps.go:shouldExecute). */
 import { quote } from '../base/text.ts';
 import { Unforeseen } from './values.ts';
 

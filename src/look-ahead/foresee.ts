@@ -29,7 +29,7 @@ export interface ForesightInput {
   readonly isOverdue: () => boolean;
 }
 
-/** What is to stand in the Workflow, or why nothing is. */
+/** What is added to the Workflow, or why nothing is. */
 export interface Outcome {
   readonly reason: Reason;
   readonly message: string;

@@ -88,7 +88,7 @@ export interface Resolved {
 }
 
 export interface Inner {
-  /** The template as it is stored: who reads which result stands in it. */
+  /** The template as it is stored: it says who reads which result. */
   readonly stored: JsonObject;
   readonly base: TemplateBase;
   readonly present: PresentNode | undefined;

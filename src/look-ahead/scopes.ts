@@ -125,7 +125,7 @@ function resultList(values: readonly string[]): string {
 
 /**
  * Who reads `outputs.result` of which call, by the JSON of the template that holds them (operator.go:includeScriptOutput,
- * generateOutputResultRegex); nobody ever reads the root's.
+ * generateOutputResultRegex); the root's is never read.
  */
 export function readsResults(boundary: JsonObject): (callName: string) => boolean {
   const kind = isObject(boundary.dag) ? 'tasks' : 'steps';

@@ -135,7 +135,7 @@ function movedPlace(holder: Holder, written: Place, [name]: readonly string[]): 
 
 /**
  * The cache's name, or the deepest part of the way to it that is there: what is missing is told where it is missing.
- * What is no object on the way is wrapped, so that nobody takes it for a name.
+ * What is no object on the way is wrapped, so that it is not taken for a name.
  */
 function cacheField(holder: Holder): Field {
   for (const parts of [['cache'], ['cache', 'configMap']]) {

@@ -12,7 +12,7 @@ export interface Collector {
 
 /**
  * Gathers findings: gives each its severity, drops what is switched off, and says a thing about one field once, however
- * many templates share it. What stands in another object is told only where it denies, at the field that names it: its
+ * many templates share it. A finding in another object is reported only where it denies, at the field that names it: its
  * warnings are for whoever writes that object.
  */
 export function createCollector(context: PolicyContext): Collector {

@@ -50,7 +50,7 @@ type Unweighed = Omit<Finding, 'severity'>;
 function invalidEntries(object: JsonObject, before: JsonObject | undefined): readonly Unweighed[] {
   const old = dataOf(before);
   return Object.entries(dataOf(object)).flatMap(([key, text]): readonly Unweighed[] => {
-    // An empty text is a miss for Argo (configmap_cache.go:load); what was there already is nobody's new fault.
+    // An empty text is a miss for Argo (configmap_cache.go:load); what was there before is not a new fault.
     if (text === '' || (Object.hasOwn(old, key) && old[key] === text)) return [];
     const entry =
       typeof text === 'string' ? parseEntry(text) : ({ found: 'malformed', detail: 'it is no text' } as const);

@@ -18,7 +18,7 @@ export interface PolicyContext {
   readonly controllerNamespace: string;
   readonly argoVersion: ArgoVersion | 'unknown';
   readonly settings: PolicySettings;
-  /** A WorkflowTemplate or ClusterWorkflowTemplate by name; undefined where there is none, or it cannot be had. */
+  /** A WorkflowTemplate or ClusterWorkflowTemplate by name; undefined where there is none, or it cannot be retrieved. */
   lookUpTemplate(kind: TemplateObjectKind, namespace: string | undefined, name: string): JsonObject | undefined;
   /** Whether those are as stored in a cluster: a `memoize` left in one was never moved, and stays with Argo. */
   readonly areTemplatesStored: boolean;

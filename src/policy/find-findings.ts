@@ -32,7 +32,7 @@ const REACH_LIMIT = 10_000;
 interface Library {
   readonly walk: WorkflowWalk;
   readonly subjects: readonly Subject[];
-  /** By name, each with the inline templates that stand in it. */
+  /** By name, each with the inline templates it contains. */
   readonly byName: ReadonlyMap<string, readonly Subject[]>;
   readonly defaults: readonly Holder[];
 }
@@ -124,7 +124,7 @@ class Judge {
     return reached;
   }
 
-  /** The object behind a reference; undefined where it cannot be had. */
+  /** The object behind a reference; undefined where it cannot be retrieved. */
   #open(reference: Reference): Library | undefined {
     const id = JSON.stringify([reference.kind, reference.name]);
     if (!this.#opened.has(id)) this.#opened.set(id, this.#read(reference));
@@ -234,7 +234,7 @@ function workflowCalls(spec: JsonObject): readonly { holder: JsonObject; isWithW
   ];
 }
 
-/** The calls of one template: its steps and tasks, with what stands inline in them, and their hooks. */
+/** The calls of one template: its steps and tasks, with what is inline in them, and their hooks. */
 function callsOf({ own }: Subject): readonly { readonly holder: JsonObject; readonly inline?: string }[] {
   const { steps, dag } = own.template;
   const groups = Array.isArray(steps) ? steps : [];

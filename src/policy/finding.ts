@@ -8,7 +8,7 @@ export interface Finding {
   readonly severity: Exclude<Severity, 'off'>;
   /** The field as the user wrote it, say `spec.templates[2].memoize.maxAge`. */
   readonly path: string;
-  /** JSON Pointer to where it stands in the object that was judged (after a move: the annotation). */
+  /** JSON Pointer into the object that was judged (after a move: the annotation). */
   readonly pointer: string;
   /** What is wrong, as one sentence. */
   readonly message: string;

@@ -88,7 +88,7 @@ export function verdictOf(kind: string, findings: readonly Finding[]): PolicyVer
   };
 }
 
-/** Longer paths have keys in them that nobody wrote to be read. */
+/** Longer paths contain keys that were not written to be read. */
 const PATH_LIMIT = 300;
 
 function asText({ path, message, fix, rule, severity }: Finding): string {

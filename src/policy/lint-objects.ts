@@ -26,7 +26,7 @@ export interface LintContext {
 export function lintObjects(objects: readonly JsonObject[], context: LintContext): readonly (readonly Finding[])[] {
   const library = readLibrary(objects);
   const found = objects.map((object) => lintObject(object, library, context));
-  // What stands in an object of the set is told there, and not once more for each object that names it.
+  // A finding in an object of the set is reported there, and not once more for each object that names it.
   const told = new Set(
     found.flatMap((findings, index) => {
       const object = nameOf(objects[index]);
@@ -41,7 +41,7 @@ export function lintObjects(objects: readonly JsonObject[], context: LintContext
   });
 }
 
-/** Workflows, templates and ConfigMaps: kinds of other groups are nobody's business here, whatever their names. */
+/** Workflows, templates and ConfigMaps: kinds of other groups are ignored here, whatever their names. */
 export function isJudged(object: JsonObject): boolean {
   return isWorkflowObject(object) || (object.kind === 'ConfigMap' && object.apiVersion === 'v1');
 }

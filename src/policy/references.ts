@@ -8,7 +8,7 @@ export interface Reference {
   readonly name: string;
   /** Empty for a workflowTemplateRef. */
   readonly template: string;
-  /** Where it stands in the object that is judged; for a reference behind another, where the first one stands. */
+  /** Its place in the object that is judged; for a reference behind another, the place of the first one. */
   readonly place: Place;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Every rule of the policy, in one table: the same word stands in a denial, in a warning, in `stepmemo lint`, in the
+ * Every rule of the policy, in one table: the same word is used in a denial, in a warning, in `stepmemo lint`, in the
  * configuration and as the heading of its section in docs/policy.md (a test compares both ways).
  * A name is never used again for another meaning.
  */
@@ -108,7 +108,7 @@ export const RULES = {
   'memoize-misplaced': {
     severity: 'warn',
     meaning: 'memoize stands where Argo does not read it: in a step, a task, or the body of a template.',
-    why: 'Argo reads it in templates and in templateDefaults alone (workflow_types.go:Template); anywhere else nothing is memoized and nobody says so.',
+    why: 'Argo reads it in templates and in templateDefaults alone (workflow_types.go:Template); anywhere else nothing is memoized, without a word.',
     fix: 'Move it into the template.',
   },
   'max-age-never-fresh': {

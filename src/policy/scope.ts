@@ -28,7 +28,7 @@ export interface Call {
   readonly isStart: boolean;
 }
 
-/** A template by its name, an inline one by its path, and the object that it stands in where that is another. */
+/** A template by its name, an inline one by its path, and the object that contains it, if that is another. */
 export function callId(via: string | undefined, template: string): string {
   return JSON.stringify([via ?? '', template]);
 }
@@ -182,7 +182,7 @@ function passedValues(
     // Of a stored template this is a default, for whoever runs it may give another.
     return scalar(inputValue(input, argument)).map((text) => ({ text, isDefault: !isRun(scope) }));
   };
-  // A template that nobody calls does not run; of a stored one others may call each.
+  // A template that is never called does not run; of a stored one others may call each.
   if (calls.length === 0) return isRun(scope) && specMember(scope, 'entrypoint') !== undefined ? [] : own();
   return calls.slice(0, CALLER_LIMIT).flatMap((call) => {
     const argument = call.arguments.find((parameter) => parameter.name === name);
@@ -266,7 +266,7 @@ function inputProblem(subject: Subject, what: string, name: string): string | un
       : `${where(subject)} has no input parameter of that name`;
   }
   if (what !== 'artifacts') return 'inputs has only parameters and artifacts';
-  if (!name.endsWith('.path')) return 'of an artifact only its path can stand in a text, never its content';
+  if (!name.endsWith('.path')) return "a text can refer to an artifact's path, never to its content";
   const artifact = name.slice(0, -'.path'.length);
   return findDeclared(subject, 'inputs', 'artifacts', artifact) !== undefined
     ? undefined

@@ -20,7 +20,7 @@ export interface Spot {
 /** A template, or defaults, as their author wrote them in one place: what stepmemo moved is back in `memoize`. */
 export interface Holder extends Spot {
   readonly template: JsonObject;
-  /** `memoize` now stands in the annotations, and is stepmemo's business in every mode. */
+  /** `memoize` is now in the annotations, and stepmemo's business in every mode. */
   readonly isMoved: boolean;
   /** `memoize` stays where it is, and is the workflow controller's business even where the template makes a pod. */
   readonly staysWithArgo: boolean;

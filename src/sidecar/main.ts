@@ -3,7 +3,7 @@ import { run } from './run.ts';
 import { readSettings } from './settings.ts';
 
 // The capturing sidecar of a missed step. Whatever happens, it ends with 0: any other code makes the pod Failed, and the
-// step with it. What Node itself dies of is turned into 0 by what stands in front (src/patch/sidecar-command.ts).
+// step with it. What Node itself dies of is turned into 0 by what runs in front (src/sidecar/command.ts).
 
 const startedMs = Date.now();
 

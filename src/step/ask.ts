@@ -60,14 +60,14 @@ function checkTemplate(input: AskInput, step: Step, mode: MemoizeMode): Skip | u
   const { template } = step;
   if (template.state === 'unreadable') return skip('template-unreadable', template.detail);
   if (template.state === 'offloaded') {
-    return mode === 'native' ? skip('template-offloaded', 'the template stands in a ConfigMap') : undefined;
+    return mode === 'native' ? skip('template-offloaded', 'the template is in a ConfigMap') : undefined;
   }
   const hasField = memoizeField(step) !== undefined;
   if (!hasField && !hasAnnotations(input.pod)) return undefined;
   return (hasField ? checkField(input, step, mode) : undefined) ?? checkBody(input.pod, template);
 }
 
-/** What a `memoize` that still stands in the template means: somebody else may be acting on it. */
+/** What a `memoize` that is still in the template means: another component may be acting on it. */
 function checkField({ pod, settings }: AskInput, step: Step, mode: MemoizeMode): Skip | undefined {
   if (mode === 'managed') return skip('memoize-in-template', `the template has memoize${hintForResource(pod, step)}`);
   if (step.namespace !== settings.controllerNamespace) return undefined;

@@ -57,7 +57,7 @@ export function decidePod(input: AskInput & { readonly now: Date }): PodDecision
 
 /**
  * The whole answer about one pod: decision, reason and the patch that carries it out, for admission and `stepmemo decide`.
- * Pods are made by a controller, which shows nobody any warnings, so there are none.
+ * Pods are made by a controller, which shows no warnings to anyone, so there are none.
  */
 export function judgePod(input: AskInput & { readonly now: Date }): Verdict {
   const decision = decidePod(input);

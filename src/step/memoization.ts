@@ -82,7 +82,7 @@ function readWritten(annotation: Annotations, field: Memoize | undefined): Writt
   };
 }
 
-/** The `memoize` that still stands in the pod's template; undefined where there is none or the template is not here. */
+/** The `memoize` that is still in the pod's template; undefined where there is none or the template is not here. */
 export function memoizeField(step: Step): Memoize | undefined {
   return step.template.state === 'inline' ? (step.template.template.memoize ?? undefined) : undefined;
 }

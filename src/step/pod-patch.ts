@@ -20,7 +20,7 @@ import { isOwnContainer, isOwnVolume, type SidecarParts } from './sidecar-contai
 
 const OWN_GATES: readonly string[] = [HIT_GATE, MISS_GATE];
 
-/** What the pod shall be, as far as it is stepmemo's: everything else stays as it is. */
+/** What the pod is to be, as far as it is stepmemo's: everything else stays as it is. */
 interface DesiredState {
   /** Annotations that stand exactly so; those of DECISION_ANNOTATIONS that are missing here are removed. */
   readonly annotations: Readonly<Record<string, string>>;
@@ -162,7 +162,7 @@ function patchSidecar(pod: KubeObject, { sidecar }: DesiredState): readonly Json
 }
 
 /**
- * The smallest JSON Patch from the pod as it is to the pod as decided. It states what shall be, so it is empty for a pod
+ * The smallest JSON Patch from the pod as it is to the pod as decided. It states the goal, so it is empty for a pod
  * that is so already: a second pass, a duplicate review, a pod that the API server has filled with defaults. On every path
  * it removes decision annotations and gates that the pod brought along; a skip touches nothing else.
  */

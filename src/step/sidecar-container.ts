@@ -95,7 +95,7 @@ function findObstacle(pod: KubeObject): string | undefined {
 /**
  * Whether the kubelet may give the pod CPUs of its own: QoS class Guaranteed (component-helpers/qos), and a container that
  * asks for whole ones (pkg/kubelet/cm/cpumanager:policy_static). The sidecar's requests are below its limits, so the pod
- * would become Burstable. Where nobody counts on that the class makes no difference that would be worth a weaker capture.
+ * would become Burstable. Where nothing depends on it, the class makes no difference that would be worth a weaker capture.
  */
 function mayPinCpus(pod: KubeObject): boolean {
   const containers = [...initContainersOf(pod), ...containersOf(pod)].map(({ raw }) => asObject(raw.resources));

@@ -40,7 +40,7 @@ const MOST_BACKDATING_MS = 5 * 60_000;
 /** The part of a certificate's life after which it is renewed. */
 const RENEWAL_AT = 2 / 3;
 
-/** A new certificate authority, self-signed. Each has a name of its own, so that several can stand in one bundle. */
+/** A new certificate authority, self-signed. Each has a name of its own, so that one bundle can hold several. */
 export async function issueAuthority(options: { now: Date; validityMs: number; tools: Tools }): Promise<Pair> {
   const { now, validityMs, tools } = options;
   const keys = await tools.makeKeyPair();

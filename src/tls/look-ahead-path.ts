@@ -1,6 +1,6 @@
 /**
  * The path of look-ahead. Its answers hold what is cached, and whoever reaches the port may post a review: so they are given on a
- * path alone that nobody can guess, which the API server learns from the webhook's configuration. It follows from a private
+ * path alone that cannot be guessed, which the API server learns from the webhook's configuration. It follows from a private
  * key that all replicas have, changes with that and with nothing else, and need not be kept anywhere.
  */
 import { createPrivateKey, hkdfSync, timingSafeEqual } from 'node:crypto';

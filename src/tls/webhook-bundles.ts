@@ -20,7 +20,7 @@ export interface WebhookBundlesOptions {
 export interface WantedBundle {
   /** PEM. */
   readonly pem: string;
-  /** Of the webhooks of look-ahead, which have none in the manifests: nobody but the API server is to know it. */
+  /** Of the webhooks of look-ahead, which have none in the manifests: only the API server may know it. */
   readonly lookAheadPath: string;
 }
 
@@ -106,7 +106,7 @@ async function tryOne(
   if (wanted === undefined || isInjected) return { ok: true, bundles: places };
   const operations = places.flatMap((place) => operationsFor(place, wanted));
   if (operations.length === 0) return { ok: true, bundles: places };
-  // The version is tested, since positions in the list count: nobody may have changed it in between.
+  // The version is tested, since positions in the list count: it must not have changed in between.
   const test = { op: 'test' as const, path: '/metadata/resourceVersion', value: resourceVersion };
   const written = await options.kube.patch(path, [test, ...operations]);
   return written.ok

@@ -132,7 +132,7 @@ export function isCopy(annotations: AnnotationsReading): boolean {
   return annotations.ok && annotations.annotations[COPIED_FROM_ANNOTATION] !== undefined;
 }
 
-/** Whether the block of a template now stands in its annotations. */
+/** Whether the block of a template is now in its annotations. */
 export function isMoved(annotations: AnnotationsReading): boolean {
   return annotations.ok && annotations.annotations[MOVED_FROM_ANNOTATION] !== undefined;
 }

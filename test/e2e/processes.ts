@@ -68,13 +68,21 @@ export async function restartDaemon(name: Daemon): Promise<void> {
     }),
   );
   signal([pid], 'SIGKILL');
-  while ((await readOrEmpty(`/proc/${pid}/stat`)).includes(' R ') || (await usageOf(pid)) !== undefined)
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  await untilReleased(pid);
   const log = await open(`${runFolder}/log/${name}.log`, 'a');
   const child = spawn(command, args, { env, detached: true, stdio: ['ignore', log.fd, log.fd] });
   child.unref();
   await log.close();
   await writeFile(`${runFolder}/pids/${name}`, `${child.pid}\n`);
+}
+
+/** Waits until a process has given back its memory and its ports: it is gone, or nothing but its exit code is left. */
+async function untilReleased(pid: number): Promise<void> {
+  for (;;) {
+    const state = /\) (\w)/.exec(await readOrEmpty(`/proc/${pid}/stat`))?.[1];
+    if (state === undefined || state === 'Z') return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** Sends a signal; a process that has gone meanwhile is fine. */

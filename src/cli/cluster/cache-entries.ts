@@ -6,7 +6,7 @@ import { parseEntryMeta } from '../../cache/entry-meta.ts';
 import type { KubeObject } from '../../kube/types.ts';
 
 export interface ListedEntry {
-  /** As the step asks for it; the data key where nobody noted it. */
+  /** As the step asks for it; the data key if it was not noted. */
   readonly key: string;
   readonly dataKey: string;
   readonly bytes: number;

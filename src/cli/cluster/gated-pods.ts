@@ -46,7 +46,7 @@ export async function listMarkedResults(
 }
 
 /**
- * What becomes of a gated pod: one whose step has ended already (it timed out, say) is deleted, for nobody waits for
+ * What becomes of a gated pod: one whose step has ended already (it timed out, say) is deleted, since nothing waits for
  * it to run.
  */
 export function fateOf(pod: KubeObject): 'run' | 'delete' {

@@ -33,7 +33,7 @@ export function describeUnread(what: string, failure: KubeFailure): string {
   return failure.status === 404 ? `${what} is not there.` : describeFailure(`${what} cannot be read`, failure);
 }
 
-/** Who holds a lease that is being renewed; undefined where nobody does. */
+/** Who holds a lease that is being renewed; undefined if there is none. */
 export function holderOf({ spec }: KubeObject, now: Date): string | undefined {
   const { holderIdentity, renewTime, leaseDurationSeconds = 0 } = asObject(spec);
   const endMs = Date.parse(String(renewTime)) + Number(leaseDurationSeconds) * 1000;

@@ -117,7 +117,7 @@ async function findMovedTemplates(kube: KubeApi): Promise<readonly KubeObject[]>
 }
 
 /**
- * Task results that stepmemo made and nobody will read any more: their pod runs for itself by now, or their workflow
+ * Task results that stepmemo made and that will not be read any more: their pod runs for itself by now, or their workflow
  * has ended. One whose pod is Succeeded holds the outputs of a hit; Argo deletes it with the others of its workflow.
  */
 export async function findLeftoverResults(kube: KubeApi): Promise<readonly KubeObject[]> {

@@ -27,7 +27,7 @@ type Found =
 /**
  * `stepmemo migrate --cluster`: moves the memoize of what was stored before its namespace opted in: WorkflowTemplates,
  * CronWorkflows, and ClusterWorkflowTemplates with the opt-in label of their own. Workflows stay as they were admitted.
- * Only namespaces that have opted in, in managed mode: elsewhere a template without memoize would be memoized by nobody.
+ * Only namespaces that have opted in, in managed mode: elsewhere a template without memoize would not be memoized at all.
  */
 export async function runMigrateCluster(options: MigrateClusterOptions, deps: KubeCommandDeps): Promise<number> {
   const { out } = deps;

@@ -50,7 +50,7 @@ function readObjects(file: string, text: string, errors: string[]): readonly Lin
   };
   for (const { offset, message } of problems) report(offset, message);
   return documents.flatMap((document) => {
-    // Values files and the like are no manifests, and nobody sends them to a cluster.
+    // Values files and the like are not manifests, and are never sent to a cluster.
     const isOurs = document.objects.some(({ object }) => isJudged(object));
     if (document.stray !== undefined && isOurs) {
       report(document.toFileOffset(document.root.start), `kubectl would refuse this: ${document.stray}`);

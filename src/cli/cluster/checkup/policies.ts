@@ -17,10 +17,10 @@ export const checkPolicies: Check = async ({ kube }) => {
   const untold = OUTAGE_POLICIES.filter((name) => !there.has(name));
   const floor =
     untold.length === 0
-      ? ok('outage', 'the API server warns of what is submitted while nobody answers')
+      ? ok('outage', 'the API server warns about what is submitted while stepmemo is away')
       : problem(
           'outage',
-          `nobody is told of one: ${untold.join(', ')} missing`,
+          `an outage goes unnoticed: ${untold.join(', ')} missing`,
           'Apply the manifests whole; better, run stepmemo migrate on your manifests.',
         );
   if (missing.length > 0)

@@ -80,7 +80,7 @@ function removeFlowPair({ text }: ManifestDocument, map: MapNode, pair: Pair): T
   };
 }
 
-/** The comments within a pair, each on its line; what follows stands in the column of the pair. */
+/** The comments within a pair, each on its line; what follows is in the column of the pair. */
 function commentsIn({ text }: ManifestDocument, pair: Pair): string {
   const comments = findComments(text, pair);
   const column = columnOf(text, pair.key.start);

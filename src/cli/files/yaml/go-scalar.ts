@@ -38,7 +38,7 @@ export function resolveScalar(text: string, tag: string | undefined, isPlain: bo
   // A tag of anybody else's schema is passed over, and the text stays one.
   if (tag === STR || !tag.startsWith(YAML_TAGS)) return { ok: true, value: text };
   const isType = TYPES[tag];
-  // Binary and timestamps: Go has rules for each that nobody's manifests need.
+  // Binary and timestamps: Go has rules for each that manifests do not need.
   if (isType === undefined) return refuse(`the tag ${tag.replace(YAML_TAGS, '!!')} is not supported`);
   const value = resolvePlain(text);
   if (!isType(value)) return refuse(`"${text}" is no ${tag.replace(YAML_TAGS, '!!')}`);

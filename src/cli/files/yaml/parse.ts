@@ -161,7 +161,7 @@ class Parser {
     return { kind: 'list', style: 'block', items, start, end: endOf(items, start), ...common };
   }
 
-  /** A list whose dashes stand in the column of the key that holds it. */
+  /** A list whose dashes are in the column of the key that holds it. */
   #parseIndentless(common: Common): ListNode {
     const { start } = this.#scanner.peek();
     const items: YamlNode[] = [];
@@ -208,7 +208,7 @@ class Parser {
   #parseFlowPairAsMap(): MapNode {
     const { start } = this.#scanner.take();
     const isKeyEmpty = this.#isAny('value', 'flow-entry', 'list-end');
-    // An empty key takes the token that follows with it; nobody writes that.
+    // An empty key takes the token that follows with it; this does not occur in practice.
     if (isKeyEmpty) throw new SyntaxProblem('a key is missing here', start);
     const key = this.#parseNode('flow');
     const value = this.#parseFlowValue('list-end');
