@@ -1,3 +1,4 @@
+import { retryOvertaken } from '../kube/retry.ts';
 import {
   isOvertaken,
   type KubeApi,
@@ -18,9 +19,6 @@ import { issueAuthority, type Tools } from './authority.ts';
 /** What the Secret holds: the list that counts, and the bundle for people and for whoever else has to trust us. */
 const LIST_KEY = 'authorities.json';
 const BUNDLE_KEY = 'ca.crt';
-
-/** Replicas race for the Secret; one that loses reads what the other wrote. */
-const MOST_TRIES = 5;
 
 export interface AuthoritySecretOptions {
   readonly kube: Pick<KubeApi, 'get' | 'create' | 'patch'>;
@@ -44,14 +42,12 @@ export type Authorities =
  * that was read, so that of several replicas one writes and the others take over what it wrote.
  */
 export async function keepAuthorities(options: AuthoritySecretOptions): Promise<Authorities> {
-  let failure: KubeFailure | undefined;
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
-    const outcome = await tryOnce(options);
-    if (outcome.ok) return outcome;
-    failure = outcome;
-    if (!isRaceLost(outcome)) break;
-  }
-  return { ok: false, message: `Secret ${options.namespace}/${options.name}: ${failure?.message ?? ''}` };
+  const outcome = await retryOvertaken(
+    () => tryOnce(options),
+    (one) => !one.ok && isRaceLost(one),
+  );
+  if (outcome.ok) return outcome;
+  return { ok: false, message: `Secret ${options.namespace}/${options.name}: ${outcome.message}` };
 }
 
 const isRaceLost = (failure: KubeFailure): boolean => failure.reason === 'AlreadyExists' || isOvertaken(failure);

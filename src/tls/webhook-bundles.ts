@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
+import { retryOvertaken } from '../kube/retry.ts';
 import { isOvertaken, type KubeApi, type KubeObject, type ObjectPath, RESOURCES } from '../kube/types.ts';
 import { isSameBundle } from './authority.ts';
 
 /** cert-manager's cainjector writes the bundle into whatever carries one of these. */
 const INJECTOR_PREFIX = 'cert-manager.io/inject-';
-
-const MOST_TRIES = 5;
 
 export interface WebhookBundlesOptions {
   readonly kube: Pick<KubeApi, 'get' | 'patch'>;
@@ -83,11 +82,10 @@ async function keepOne(
   path: ObjectPath,
   wanted: WantedBundle | undefined,
 ): Promise<ReadBack> {
-  let outcome: Attempt = { ok: false, message: '', isRaceLost: false };
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
-    outcome = await tryOne(options, path, wanted);
-    if (outcome.ok || !outcome.isRaceLost) break;
-  }
+  const outcome = await retryOvertaken(
+    () => tryOne(options, path, wanted),
+    (one) => !one.ok && one.isRaceLost,
+  );
   return outcome.ok ? outcome : { ok: false, message: `${path.resource.resource} ${path.name}: ${outcome.message}` };
 }
 

@@ -2,6 +2,7 @@
 import { COMPLETED_LABEL } from '../../argo/names.ts';
 import type { JsonPatch } from '../../base/json-patch.ts';
 import { HIT_GATE, MISS_GATE, RESULT_POD_UID_ANNOTATION } from '../../base/names.ts';
+import { retryOvertaken } from '../../kube/retry.ts';
 import {
   isOvertaken,
   type KubeApi,
@@ -12,8 +13,6 @@ import {
 } from '../../kube/types.ts';
 import { listOrNone } from './kube-command.ts';
 import { testsOf } from './stored-objects.ts';
-
-const TRY_LIMIT = 5;
 
 /** Pods that one of our gates holds back, in a namespace or in all. Those on their way out are left out. */
 export async function listGatedPods(kube: KubeApi, namespace?: string): Promise<KubeResult<readonly KubeObject[]>> {
@@ -96,18 +95,20 @@ async function deletePod(kube: KubeApi, pod: KubeObject): Promise<ReleaseResult>
 
 async function removeGates(kube: KubeApi, pod: KubeObject): Promise<ReleaseResult> {
   let current = pod;
-  for (let tries = 1; ; tries += 1) {
+  const attempt = async (): Promise<ReleaseResult> => {
     const gates = ourGates(current);
     if (gates.length === 0) return { ok: true, outcome: 'released' };
     const removals: JsonPatch = gates.map((index) => ({ op: 'remove', path: `/spec/schedulingGates/${index}` }));
     const result = await kube.patch(pathOf(pod), [...testsOf(current), ...removals]);
     if (result.ok) return { ok: true, outcome: 'released' };
-    if (!isOvertaken(result) || tries >= TRY_LIMIT) return goneOr(result);
+    if (!isOvertaken(result)) return goneOr(result);
     const fresh = await kube.get(pathOf(pod));
     if (!fresh.ok) return goneOr(fresh);
     if (fresh.value.metadata?.uid !== pod.metadata?.uid) return { ok: true, outcome: 'gone' };
     current = fresh.value;
-  }
+    return { ok: false, failure: result };
+  };
+  return retryOvertaken(attempt, (outcome) => !outcome.ok && isOvertaken(outcome.failure));
 }
 
 function goneOr(failure: KubeFailure): ReleaseResult {

@@ -4,6 +4,7 @@ import { CACHE_SELECTOR, isCache } from '../../cache/cache-label.ts';
 import { CONFIG_MAP_LIMIT_BYTES } from '../../cache/config-map.ts';
 import { isOwnCache } from '../../cache/own-caches.ts';
 import { planRemovals } from '../../cache/plan-removal.ts';
+import { retryOvertaken } from '../../kube/retry.ts';
 import { isOvertaken, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from '../../kube/types.ts';
 import { bytesOf, formatAge, type ListedEntry, listEntries } from '../cluster/cache-entries.ts';
 import { describeFailure, describeUnread, fail, formatTable, type KubeCommandDeps } from '../cluster/kube-command.ts';
@@ -130,45 +131,36 @@ export async function runPurge(options: PurgeOptions, { kube, out }: KubeCommand
   if (typeof isWanted === 'string') return fail(out, 'purge', isWanted, EXIT_USAGE);
   const { cache, namespace, yes } = options;
   const path: ObjectPath = { resource: RESOURCES.configMaps, namespace, name: cache };
-  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+  const where = `${namespace}/${cache}`;
+  const attempt = async (): Promise<number | 'overtaken'> => {
     const found = await readCache(kube, path);
     if (!found.ok) return fail(out, 'purge', found.message, EXIT_UNDONE);
     const chosen = listEntries(found.value, new Date()).filter(isWanted);
-    if (chosen.length === 0) {
-      out.print(`Nothing in cache ${namespace}/${cache} is to be removed.`);
+    if (chosen.length === 0 || !yes) {
+      out.print(chosen.length === 0 ? `Nothing in cache ${where} is to be removed.` : describePurge(chosen, where));
       return EXIT_OK;
     }
-    if (!yes) {
-      out.print(
-        formatTable(
-          ['KEY', 'AGE'],
-          chosen.map((one) => [plainText(one.key), formatAge(one.ageMs)]),
-        ),
-      );
-      out.print(
-        `\nDry run: ${count(chosen.length)} would be removed from ${namespace}/${cache}. Run it again with --yes.`,
-      );
-      return EXIT_OK;
-    }
-    const patched = await kube.patch(
-      path,
-      planRemovals(
-        found.value,
-        chosen.map(({ dataKey }) => dataKey),
-      ),
-    );
+    const dataKeys = chosen.map(({ dataKey }) => dataKey);
+    const patched = await kube.patch(path, planRemovals(found.value, dataKeys));
     if (patched.ok) {
-      out.print(
-        `${count(chosen.length)} removed from ${namespace}/${cache}. The next run of these steps computes them again.`,
-      );
+      out.print(`${count(chosen.length)} removed from ${where}. The next run of these steps computes them again.`);
       return EXIT_OK;
     }
-    if (!isOvertaken(patched)) return fail(out, 'purge', describeFailure('nothing was removed', patched), EXIT_UNDONE);
-  }
+    if (isOvertaken(patched)) return 'overtaken';
+    return fail(out, 'purge', describeFailure('nothing was removed', patched), EXIT_UNDONE);
+  };
+  const end = await retryOvertaken(attempt, (outcome) => outcome === 'overtaken');
+  if (end !== 'overtaken') return end;
   return fail(out, 'purge', `cache ${cache} changes all the time; nothing was removed.`, EXIT_UNDONE);
 }
 
-const MOST_TRIES = 5;
+function describePurge(chosen: readonly ListedEntry[], where: string): string {
+  const table = formatTable(
+    ['KEY', 'AGE'],
+    chosen.map((one) => [plainText(one.key), formatAge(one.ageMs)]),
+  );
+  return `${table}\n\nDry run: ${count(chosen.length)} would be removed from ${where}. Run it again with --yes.`;
+}
 
 /** Which entries are meant; a text where that is not clear. */
 function selectionOf({ key, olderThan, all }: PurgeOptions, now: Date): ((entry: ListedEntry) => boolean) | string {
