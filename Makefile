@@ -19,6 +19,11 @@ help: ## List the targets
 .PHONY: build
 build: dist/stepmemo.mjs ## Bundle the server, the command line and the sidecar into dist/
 
+.PHONY: executable
+executable: node_modules/.package-lock.json ## Make the command line one file that needs no Node.js (PLATFORM=linux-x64 or linux-arm64)
+	@mkdir -p dist
+	node scripts/executable.ts $(or $(PLATFORM),linux-x64)
+
 .PHONY: check
 check: build ## Format, lint, types, licences, and whether the reference pages are what the code says
 	npm run --silent check

@@ -249,4 +249,4 @@ for (const command of program.commands.filter((one) => CLUSTER_COMMANDS.includes
 
 addCompletionCommands(program);
 endQuietlyOnClosedPipe();
-await program.parseAsync();
+void program.parseAsync();

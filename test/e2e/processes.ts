@@ -76,11 +76,12 @@ export async function restartDaemon(name: Daemon): Promise<void> {
   await writeFile(`${runFolder}/pids/${name}`, `${child.pid}\n`);
 }
 
-/** Waits until a process has given back its memory and its ports: it is gone, or nothing but its exit code is left. */
+/** Waits until a process has given back its memory and its ports. The first of its threads may be gone before the others. */
 async function untilReleased(pid: number): Promise<void> {
   for (;;) {
     const state = /\) (\w)/.exec(await readOrEmpty(`/proc/${pid}/stat`))?.[1];
-    if (state === undefined || state === 'Z') return;
+    const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+    if (state === undefined || (state === 'Z' && threads.length <= 1)) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
