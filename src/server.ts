@@ -119,10 +119,12 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   const troubles = (): readonly string[] => [
     ...(cluster.arePoliciesInstalled ? [] : ['the admission policies are not in place: nothing is served or captured']),
     ...(cluster.isSidecarUsable ? [] : ['the sidecar was seen not to start: misses are captured without it']),
+    ...cluster.missingOutagePolicies.map((name) => `${name} is missing: users are not warned of an outage`),
     ...(tooLittle === undefined ? [] : [tooLittle]),
     ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble]),
   ];
-  const ops = createOpsApp({ readiness, troubles, registry: metrics.registry });
+  const beforeMetrics = (): void => metrics.setMissingOutagePolicies(cluster.missingOutagePolicies.length);
+  const ops = createOpsApp({ readiness, troubles, registry: metrics.registry, beforeMetrics });
 
   warmUp(cluster, settings());
   cluster.start();

@@ -12,6 +12,8 @@ export interface OpsOptions {
   /** What is wrong without making the replica unready, a sentence each. */
   readonly troubles: () => readonly string[];
   readonly registry: Registry;
+  /** Brings metrics up to date that follow from the state of the moment. */
+  readonly beforeMetrics?: () => void;
 }
 
 /**
@@ -31,6 +33,7 @@ export function createOpsApp(options: OpsOptions): Express {
       .send([...details, isReady ? 'ok\n' : `not ready: ${reason ?? 'unknown'}\n`].join(''));
   });
   app.get('/metrics', async (_, response) => {
+    options.beforeMetrics?.();
     response.type(options.registry.contentType).send(await options.registry.metrics());
   });
   return app;

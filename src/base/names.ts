@@ -86,3 +86,6 @@ export const POLICY_NAMES = [
   'stepmemo-own-configmaps',
   'stepmemo-own-task-results',
 ] as const;
+
+/** The policies that warn of an outage: nothing else rests on them. */
+export const OUTAGE_POLICY_NAMES = ['stepmemo-memoize-left', 'stepmemo-silent'] as const;

@@ -39,6 +39,8 @@ export interface WatchedCluster extends KnownCluster {
   noteSidecarInjected(at?: Date): void;
   /** When the watch that has heard nothing for longest last heard of anything; by `performance.now()`. */
   readonly heardAtMs: number;
+  /** Admission policies that would warn users of an outage, and are not there. */
+  readonly missingOutagePolicies: readonly string[];
   /** How much is held, for metrics. */
   readonly cacheStats: { readonly caches: number; readonly bytes: number };
 }
@@ -97,6 +99,9 @@ export function watchCluster(options: WatchClusterOptions): WatchedCluster {
       isStopped = true;
       caches.stop();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
+    },
+    get missingOutagePolicies() {
+      return parts?.policies.missingOutagePolicies ?? [];
     },
     get heardAtMs() {
       return Math.min(...reflectors.map(({ heardAtMs }) => heardAtMs));

@@ -1,4 +1,4 @@
-import { POLICY_NAMES } from '../base/names.ts';
+import { OUTAGE_POLICY_NAMES, POLICY_NAMES } from '../base/names.ts';
 import { type KubeObject, RESOURCES } from '../kube/types.ts';
 import { unknownToPolicy } from './admission-policies.ts';
 import { enforcedPolicy } from './read-objects.ts';
@@ -6,6 +6,8 @@ import { named, type WarnOnce, type Watch } from './watch.ts';
 
 export interface PolicyWatch {
   readonly areInstalled: boolean;
+  /** Those that would warn users of an outage, and are not there. */
+  readonly missingOutagePolicies: readonly string[];
 }
 
 /** Whether stepmemo's ValidatingAdmissionPolicies and their bindings are in place. */
@@ -36,6 +38,9 @@ export function watchPolicies(watch: Watch, controllerAccounts: readonly string[
     on: { upsert: ({ name }) => void enforced.add(name), remove: ({ name }) => void enforced.delete(name) },
   });
   return {
+    get missingOutagePolicies() {
+      return OUTAGE_POLICY_NAMES.filter((name) => !policies.has(name));
+    },
     get areInstalled() {
       return POLICY_NAMES.every((name) => policies.has(name) && enforced.has(name));
     },

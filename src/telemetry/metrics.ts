@@ -22,6 +22,8 @@ export interface Metrics {
   eventDropped(): void;
   /** One self-check of the leader, and whether the API server called us. */
   selfCheck(isCalled: boolean): void;
+  /** How many of the admission policies that warn users of an outage are missing. */
+  setMissingOutagePolicies(count: number): void;
   setLeader(isLeader: boolean): void;
   setCertificateExpiry(unixSeconds: number): void;
 }
@@ -93,6 +95,11 @@ export function createMetrics(): Metrics {
     labelNames: ['result'] as const,
     registers,
   });
+  const missingOutagePolicies = new Gauge({
+    name: 'stepmemo_missing_outage_policies',
+    help: 'Admission policies that would warn users while stepmemo is away, and are not installed.',
+    registers,
+  });
   const leader = new Gauge({ name: 'stepmemo_leader', help: '1 on the replica that completes hits.', registers });
   const expiry = new Gauge({
     name: 'stepmemo_certificate_expiry_timestamp_seconds',
@@ -113,6 +120,7 @@ export function createMetrics(): Metrics {
     servedAhead: ({ steps, isDryRun }) => servedAhead.inc({ dry_run: String(isDryRun) }, steps),
     eventDropped: () => dropped.inc(),
     selfCheck: (isCalled) => selfChecks.inc({ result: isCalled ? 'called' : 'not-called' }),
+    setMissingOutagePolicies: (count) => missingOutagePolicies.set(count),
     setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
     setCertificateExpiry: (unixSeconds) => expiry.set(unixSeconds),
   };

@@ -291,6 +291,18 @@ describe('watchCluster', () => {
     expect(cluster.arePoliciesInstalled).toBe(false);
   });
 
+  it('names the policies that would warn of an outage, while they are missing', async () => {
+    const { kube, cluster } = make();
+    cluster.start();
+    await cluster.whenSynced();
+    await untilWatched(kube);
+    expect(cluster.missingOutagePolicies).toEqual(['stepmemo-memoize-left', 'stepmemo-silent']);
+    kube.put(RESOURCES.admissionPolicies, policy('stepmemo-silent'));
+    expect(cluster.missingOutagePolicies).toEqual(['stepmemo-memoize-left']);
+    kube.put(RESOURCES.admissionPolicies, policy('stepmemo-memoize-left'));
+    expect(cluster.missingOutagePolicies).toEqual([]);
+  });
+
   it('takes a policy that does not know one of our controllers for missing, and says so', async () => {
     const { kube, log, cluster } = make({ controllerAccounts: ['a', 'b'] });
     cluster.start();

@@ -1,10 +1,7 @@
-import { POLICY_NAMES } from '../../../base/names.ts';
+import { OUTAGE_POLICY_NAMES, POLICY_NAMES } from '../../../base/names.ts';
 import { enforcedPolicy } from '../../../informers/read-objects.ts';
 import { RESOURCES } from '../../../kube/types.ts';
 import { type Check, ok, problem, unchecked } from './finding.ts';
-
-/** They tell users of an outage, and nothing else rests on them. */
-const OUTAGE_POLICIES = ['stepmemo-memoize-left', 'stepmemo-silent'];
 
 export const checkPolicies: Check = async ({ kube }) => {
   const policies = await kube.list({ resource: RESOURCES.admissionPolicies });
@@ -14,7 +11,7 @@ export const checkPolicies: Check = async ({ kube }) => {
   const there = new Set(policies.value.map(({ metadata }) => metadata?.name));
   const enforced = new Set(bindings.value.map(enforcedPolicy));
   const missing = POLICY_NAMES.filter((name) => !there.has(name) || !enforced.has(name));
-  const untold = OUTAGE_POLICIES.filter((name) => !there.has(name));
+  const untold = OUTAGE_POLICY_NAMES.filter((name) => !there.has(name));
   const floor =
     untold.length === 0
       ? ok('outage', 'the API server warns about what is submitted while stepmemo is away')
