@@ -9,6 +9,7 @@ import { createLookAhead, LOOK_AHEAD_EXTRA_MS } from './admission/look-ahead.ts'
 import { createMutatePods } from './admission/mutate-pods.ts';
 import { createMutateWorkflows } from './admission/mutate-workflows.ts';
 import { createOpsApp, type Readiness } from './admission/ops-app.ts';
+import { createUnnamedControllers } from './admission/unnamed-controllers.ts';
 import { createValidateConfigMaps } from './admission/validate-configmaps.ts';
 import { createValidateWorkflows } from './admission/validate-workflows.ts';
 import { warmUp } from './admission/warm-up.ts';
@@ -74,9 +75,15 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     setting: config.policy.argoVersion,
     log,
   });
+  const unnamed = createUnnamedControllers(kube, log);
   const admission = createAdmissionApp({
     handlers: {
-      '/mutate/pods': createMutatePods({ cluster, settings, recordEvent: createEventsOfWorkflows(kube, recordEvent) }),
+      '/mutate/pods': createMutatePods({
+        cluster,
+        settings,
+        recordEvent: createEventsOfWorkflows(kube, recordEvent),
+        onUntrusted: unnamed.see,
+      }),
       '/mutate/workflows': createMutateWorkflows(cluster),
       '/validate/workflows': createValidateWorkflows({ cluster, kube, argo, config }),
       '/validate/configmaps': createValidateConfigMaps(config),
@@ -120,6 +127,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     ...(cluster.arePoliciesInstalled ? [] : ['the admission policies are not in place: nothing is served or captured']),
     ...(cluster.isSidecarUsable ? [] : ['the sidecar was seen not to start: misses are captured without it']),
     ...cluster.missingOutagePolicies.map((name) => `${name} is missing: users are not warned of an outage`),
+    ...unnamed.troubles(),
     ...(tooLittle === undefined ? [] : [tooLittle]),
     ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble]),
   ];

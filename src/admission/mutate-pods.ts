@@ -16,6 +16,8 @@ export interface MutatePodsOptions {
   /** Read anew for each request: the CA bundle changes while the server runs. */
   readonly settings: () => DecisionSettings;
   readonly recordEvent: RecordEvent;
+  /** Told of accounts that create step pods and are not known as workflow controllers. */
+  readonly onUntrusted?: (account: string) => void;
 }
 
 /** Reasons that concern no step, or no memoized one: no Event is wanted about them. */
@@ -38,6 +40,7 @@ export function createMutatePods(options: MutatePodsOptions): AdmissionHandler {
       now: new Date(),
     });
     if (request.dryRun !== true) {
+      if (verdict.reason === 'creator-untrusted') options.onUntrusted?.(request.userInfo.username ?? '');
       if (hasSidecar(verdict)) options.cluster.noteSidecarInjected();
       setImmediate(tell, options.recordEvent, pod, verdict);
     }
