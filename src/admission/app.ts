@@ -82,9 +82,22 @@ function serveReview(path: string, handler: AdmissionHandler, options: Admission
     const { decision, reason } = answer.auditAnnotations;
     const seconds = (performance.now() - startedMs) / 1000;
     options.metrics.admission({ path, decision, reason, seconds });
-    response.json({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer });
+    response.json({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: forApiServer(answer) });
   };
 }
+
+/**
+ * An object that another webhook has changed passes a second time, and nothing is left to do then. The API server keeps the audit
+ * annotations of the first pass, and logs a warning for each that is sent again.
+ */
+function forApiServer(answer: AdmissionAnswer): Partial<AdmissionAnswer> {
+  const { auditAnnotations, ...others } = answer;
+  const isRepeated = answer.patch === undefined && DECISIONS_WITH_PATCH.has(auditAnnotations.decision);
+  return isRepeated || auditAnnotations.reason === 'nothing-to-move' ? others : answer;
+}
+
+/** The first time they always come with one. */
+const DECISIONS_WITH_PATCH: ReadonlySet<string> = new Set(['hit', 'miss', 'mutate']);
 
 async function decide(
   path: string,

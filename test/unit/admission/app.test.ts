@@ -106,6 +106,21 @@ describe('the admission app', () => {
     expect(answer.status).toBe(415);
   });
 
+  it.each([
+    ['hit', 'fresh-entry', false],
+    ['mutate', 'served-at-submission', false],
+    ['skip', 'nothing-to-move', false],
+    ['skip', 'key-missing', true],
+  ] as const)(
+    'says in the audit log of an object that comes again, left at %s by %s: %s',
+    async (decision, reason, isSaid) => {
+      const verdict = { decision, reason, message: 'm', patch: [], warnings: [] };
+      const { url } = await serve(({ uid }) => answerVerdict(uid, verdict));
+      const { response } = (await (await post(url, review())).json()) as { response: Record<string, unknown> };
+      expect(response.auditAnnotations).toEqual(isSaid ? { decision, reason } : undefined);
+    },
+  );
+
   it('answers a review with patch, warnings, reason and its uid', async () => {
     const { url } = await serve(({ uid }) =>
       answerVerdict(uid, {
