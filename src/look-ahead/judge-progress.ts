@@ -62,7 +62,8 @@ function isDone({ walked }: Outcome): boolean {
 const TICK_MS = 15_000;
 
 /** What is about to end must not get nodes that make it end otherwise: a DAG with a failed task could succeed. */
-function findEnding({ object, now }: ProgressInput, nodes: PresentNodes): Outcome | undefined {
+function findEnding({ object, namespace, now }: ProgressInput, nodes: PresentNodes): Outcome | undefined {
+  if (namespace?.operation === 'observe') return no('look-ahead-off', 'stepmemo only observes here.');
   const spec = specOf(object);
   const { phase, startedAt } = asObject(object.status);
   const reason = 'workflow-not-going-on';

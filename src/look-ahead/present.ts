@@ -14,6 +14,8 @@ export interface PresentNode {
   readonly children: readonly string[];
   readonly outbound: readonly string[];
   readonly isMemoized: boolean;
+  /** Unix milliseconds; NaN where the node does not say. */
+  readonly startedMs: number;
   readonly inputs: unknown;
   readonly outputs: JsonObject;
 }
@@ -85,6 +87,7 @@ function readNode(id: string, node: JsonObject): PresentNode {
     children: texts(node.children),
     outbound: texts(node.outboundNodes),
     isMemoized: isObject(node.memoizationStatus),
+    startedMs: Date.parse(String(node.startedAt)),
     inputs: node.inputs,
     outputs: asObject(node.outputs),
   };

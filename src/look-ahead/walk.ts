@@ -110,6 +110,8 @@ export function walkAhead(input: WalkInput): Walked {
   return new Walker(input).walk();
 }
 
+/** A hit ends within moments. A pod that is older is no hit, whatever the cache says by now. */
+const AWAITED_MS = 5_000;
 /** Argo takes it from the container that we say has ended well. */
 const EXIT_CODE = [['outputs.exitCode', '0']] as const;
 
@@ -276,13 +278,14 @@ class Walker {
   }
 
   /** A step that has a pod: its outputs are certain once stepmemo has ended that, and with them what follows. */
-  #followLeaf(place: Place, template: JsonObject, { id, type }: PresentNode): Outcome {
+  #followLeaf(place: Place, template: JsonObject, { id, type, startedMs }: PresentNode): Outcome {
     const open: Outcome = { is: 'open', id, mayErr: false };
     if (type !== 'Pod') return open;
     const outputs = this.#input.present?.served(id);
     if (outputs !== undefined)
       return { is: 'served', id, outbound: [id], values: new Map([...EXIT_CODE, ...valuesOf(outputs)]) };
-    if (this.#judgeLeaf(place, template).is === 'hit') this.#awaited.push(id);
+    const isYoung = this.#input.now.getTime() - startedMs < AWAITED_MS;
+    if (isYoung && this.#judgeLeaf(place, template).is === 'hit') this.#awaited.push(id);
     return open;
   }
 

@@ -60,6 +60,7 @@ function node(name: string, { type = 'Pod', phase = 'Succeeded', x, children, ou
     displayName: name,
     type,
     phase,
+    startedAt: '2026-01-01T00:59:59Z',
     ...(name !== 'wf' && { boundaryID: idOf(boundary) }),
     ...(x !== undefined && { inputs: { parameters: [{ name: 'x', value: x }] } }),
     ...(x !== undefined && phase === 'Succeeded' && { outputs: outputsOf(x) }),
@@ -196,6 +197,13 @@ describe('a running Workflow', () => {
   it('is not waited for where the step is no hit', () => {
     const { verdict } = judge(running(CHAIN, CHAIN_NODES), { lookUp: entries('a++') });
     expect(verdict).toMatchObject({ decision: 'skip', patch: [], awaited: [] });
+  });
+
+  it('is not waited for where the pod is older than any hit, nor where stepmemo only observes', () => {
+    const later = { now: new Date('2026-01-01T01:00:30Z') };
+    expect(judge(running(CHAIN, CHAIN_NODES), later).verdict).toMatchObject({ decision: 'skip', awaited: [] });
+    const observing = { namespace: { ...enabled, operation: 'observe' } as const };
+    expect(judge(running(CHAIN, CHAIN_NODES), observing).verdict).toMatchObject({ decision: 'skip', awaited: [] });
   });
 
   it('keeps its mark while something may follow later', () => {
