@@ -72,12 +72,12 @@ async function atWrite(options: LookAheadOptions, request: AdmissionRequest): Pr
   const { controller, metrics, recordEvent } = options;
   const { namespace, object, judge } = await foresight(options, request);
   const endMs = performance.now() + AWAIT_MS;
-  const served: ServedOutputs = (nodeId) => controller.servedOutputs(namespace, nodeId);
+  const served: ServedOutputs = (node) => controller.servedOutputs(namespace, node);
   const look = () => judge((input) => judgeProgress({ ...input, served }));
   let verdict = await look();
   for (let leftMs = AWAIT_MS; verdict.awaited.length > 0 && leftMs > 0; leftMs = endMs - performance.now()) {
     await controller.newsOf(namespace, verdict.awaited, leftMs);
-    if (verdict.awaited.some((nodeId) => served(nodeId) !== undefined)) verdict = await look();
+    verdict = await look();
   }
   metrics.servedAhead({ steps: verdict.added, isDryRun: request.dryRun === true });
   if (request.dryRun !== true && verdict.added > 0) {

@@ -44,8 +44,11 @@ export interface Controller extends CaptureSink {
   readonly isSynced: boolean;
   /** Whether pods or task results of a Workflow of that name are there. */
   readonly knowsWorkflow: (namespace: string, name: string) => boolean;
-  /** The outputs with which stepmemo has ended the pod of a node, by whichever replica; undefined where it has not. */
-  readonly servedOutputs: (namespace: string, nodeId: string) => Outputs | undefined;
+  /**
+   * The outputs with which stepmemo has ended the pod of a node, by whichever replica; undefined where it has not. A pod of before
+   * the node began (Unix milliseconds) is one of an earlier attempt: `argo retry` uses the names again.
+   */
+  readonly servedOutputs: (namespace: string, node: { id: string; startedMs: number }) => Outputs | undefined;
   /** Resolves when there is news of one of these nodes, or after `waitMs`. */
   readonly newsOf: (namespace: string, nodeIds: readonly string[], waitMs: number) => Promise<void>;
   /** Ends what is under way, gives the lease back and closes the watches. */
@@ -58,6 +61,8 @@ export const LEASE_NAME = 'stepmemo';
 const CONCURRENCY = 16;
 const SWEEP_RETRY_MS = 1_000;
 const SWEEP_EVERY_MS = 15_000;
+/** Between the API server and the workflow controller; both keep whole seconds. */
+const CLOCK_SKEW_MS = 2_000;
 /** A watch hears a bookmark each minute. */
 const STALE_MS = 120_000;
 /** How long entries that are on their way into caches are waited for at the end. */
@@ -160,12 +165,13 @@ class RunningController implements Controller {
     return this.#table.hasPodOf(namespace, name) || this.#results.hasResultOf(namespace, name);
   };
 
-  readonly servedOutputs = (namespace: string, nodeId: string): Outputs | undefined => {
-    const uid = this.#table.uidOfNode(namespace, nodeId);
-    const pod = uid === undefined ? undefined : this.#table.get(uid)?.pod;
-    const isEnded = pod?.phase === 'Succeeded' && !pod.isBeingDeleted;
-    const result = this.#results.get(namespace, nodeId);
-    return isEnded && result?.markedPodUid === uid ? (result?.outputs ?? {}) : undefined;
+  readonly servedOutputs = (namespace: string, node: { id: string; startedMs: number }): Outputs | undefined => {
+    const uid = this.#table.uidOfNode(namespace, node.id);
+    const { pod, leftAtMs } = (uid === undefined ? undefined : this.#table.get(uid)) ?? {};
+    const isEnded = pod?.phase === 'Succeeded' && !pod.isBeingDeleted && leftAtMs === undefined;
+    if (!isEnded || !((pod.createdAtMs ?? Number.NaN) >= node.startedMs - CLOCK_SKEW_MS)) return undefined;
+    const result = this.#results.get(namespace, node.id);
+    return result?.markedPodUid === uid ? (result?.outputs ?? {}) : undefined;
   };
 
   readonly newsOf = (namespace: string, nodeIds: readonly string[], waitMs: number): Promise<void> => {

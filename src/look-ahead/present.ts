@@ -4,7 +4,7 @@ import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import { parameterValue, Unforeseen, type Values } from './values.ts';
 
 /** The outputs with which stepmemo has ended the pod of a node; undefined where it has not, or the pod is on its way out. */
-export type ServedOutputs = (nodeId: string) => JsonObject | undefined;
+export type ServedOutputs = (node: Pick<PresentNode, 'id' | 'startedMs'>) => JsonObject | undefined;
 
 export interface PresentNode {
   readonly id: string;

@@ -281,7 +281,7 @@ class Walker {
   #followLeaf(place: Place, template: JsonObject, { id, type, startedMs }: PresentNode): Outcome {
     const open: Outcome = { is: 'open', id, mayErr: false };
     if (type !== 'Pod') return open;
-    const outputs = this.#input.present?.served(id);
+    const outputs = this.#input.present?.served({ id, startedMs });
     if (outputs !== undefined)
       return { is: 'served', id, outbound: [id], values: new Map([...EXIT_CODE, ...valuesOf(outputs)]) };
     const isYoung = this.#input.now.getTime() - startedMs < AWAITED_MS;

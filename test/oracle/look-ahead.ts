@@ -145,7 +145,7 @@ function resolve({ number, workflow, pods }: Question): { workflow: object; ende
     lookUp,
     lookUpTemplate: lookUpIn(stored),
     lookUpRepository: () => undefined,
-    served: (id) => outputs.get(id),
+    served: ({ id }) => outputs.get(id),
     now: new Date(),
     isOverdue: () => false,
   });

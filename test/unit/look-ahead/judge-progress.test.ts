@@ -128,7 +128,7 @@ const ALL = entries('a+', 'a++', 'a+++', 'b', 'c', 'b+', 'c+', '[{"o":"b+"},{"o"
 /** The nodes whose pods stepmemo has ended, with their inputs. */
 function ended(inputs: Readonly<Record<string, string>>): ProgressInput['served'] {
   const byId = new Map(Object.entries(inputs).map(([name, x]) => [idOf(name), outputsOf(x)]));
-  return (id) => byId.get(id);
+  return ({ id }) => byId.get(id);
 }
 
 const enabled = { isEnabled: true, memoize: 'managed', capture: 'sidecar', lookAhead: 'on', operation: 'on' } as const;
