@@ -1,19 +1,12 @@
 // Bundles the two programs into dist/: the server with its command line, and the sidecar.
 // The sidecar is a file of its own because it starts with every missed step: it holds no library at all.
 import { rm } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import packageJson from '../package.json' with { type: 'json' };
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { BUNDLE, DEFINE, root } from './bundle.ts';
 
 const common = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node24',
+  ...BUNDLE,
   format: 'esm',
-  minifySyntax: true,
   legalComments: 'linked',
   logLevel: 'warning',
 } as const;
@@ -25,7 +18,7 @@ await build({
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   sourcemap: 'linked',
-  define: { STEPMEMO_VERSION: JSON.stringify(packageJson.version) },
+  define: DEFINE,
   // Some dependencies are CommonJS and ask for Node's own modules with require.
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 });

@@ -5,12 +5,11 @@ import { execFileSync } from 'node:child_process';
 import { chmod, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { inject } from 'postject';
 import packageJson from '../package.json' with { type: 'json' };
+import { BUNDLE, DEFINE, root } from './bundle.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const PLATFORMS = ['linux-x64', 'linux-arm64'];
 /** Where Node's binary takes a program from. */
 const RESOURCE = 'NODE_SEA_BLOB';
@@ -24,17 +23,13 @@ try {
   const program = join(scratch, 'stepmemo.cjs');
   const blob = join(scratch, 'blob');
   await build({
-    absWorkingDir: root,
+    ...BUNDLE,
     entryPoints: ['src/main.ts'],
     outfile: program,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
     // What Node starts there cannot be an ES module.
     format: 'cjs',
-    minifySyntax: true,
     logLevel: 'error',
-    define: { STEPMEMO_VERSION: JSON.stringify(packageJson.version) },
+    define: DEFINE,
   });
   const config = join(scratch, 'config.json');
   await writeFile(config, JSON.stringify({ main: program, output: blob, disableExperimentalSEAWarning: true }));

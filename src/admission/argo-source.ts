@@ -5,6 +5,7 @@ import {
   isWrittenBack,
   readArtifactRepository,
 } from '../argo/controller-facts.ts';
+import { NO_STEP_PODS } from '../argo/names.ts';
 import { parseArgoVersion, versionOfControllers } from '../argo/versions.ts';
 import type { Log } from '../base/log.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
@@ -27,8 +28,6 @@ export interface ArgoSourceOptions {
 
 /** How old an answer may be before it is asked for again, in milliseconds. */
 const STALE_MS = 60_000;
-/** Everything in the controller's namespace but step pods, of which there may be thousands. */
-const NO_STEP_PODS = '!workflows.argoproj.io/workflow';
 
 function unread(defaults: string): Omit<ArgoFacts, 'version'> {
   return { defaults, artifactRepository: undefined, isWrittenBack: true };

@@ -1,3 +1,4 @@
+import { NO_STEP_PODS } from '../argo/names.ts';
 import { podSpec } from '../argo/pod.ts';
 import { controllerContainers } from '../argo/versions.ts';
 import type { Log } from '../base/log.ts';
@@ -12,8 +13,6 @@ export interface UnnamedControllers {
 
 /** Who posts forged reviews may name any account: no more than this is looked into. */
 const REMEMBERED = 50;
-/** Everything in a namespace but step pods, of which there may be thousands. */
-const NO_STEP_PODS = '!workflows.argoproj.io/workflow';
 
 /**
  * Finds workflow controllers that an admin has installed and not named (Argo's Helm chart uses another account than its manifests):

@@ -3,6 +3,8 @@
  * Source: workflow/common/common.go and workflow/controller/workflowpod.go of argo-workflows, 3.4 to 4.1.
  */
 export const WORKFLOW_LABEL = 'workflows.argoproj.io/workflow';
+/** Selects everything in a namespace but step pods, of which there may be thousands. */
+export const NO_STEP_PODS = `!${WORKFLOW_LABEL}`;
 export const COMPLETED_LABEL = 'workflows.argoproj.io/completed';
 export const COMPONENT_LABEL = 'workflows.argoproj.io/component';
 export const INSTANCE_ID_LABEL = 'workflows.argoproj.io/controller-instanceid';

@@ -14,7 +14,7 @@ import type { ControllerMetrics } from './execute.ts';
 import { PLAN_TIMING, type PlanTiming } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
 import { labelReplicas } from './label-replicas.ts';
-import { type PodRecord, PodTable } from './pod-table.ts';
+import { nodeKey, type PodRecord, PodTable } from './pod-table.ts';
 import { PodWorker } from './pod-worker.ts';
 import { createConfigMapReader } from './read-config-map.ts';
 import { ResultTable } from './result-table.ts';
@@ -49,7 +49,7 @@ export interface Controller extends CaptureSink {
    * the node began (Unix milliseconds) is one of an earlier attempt: `argo retry` uses the names again.
    */
   readonly servedOutputs: (namespace: string, node: { id: string; startedMs: number }) => Outputs | undefined;
-  /** Resolves when there is news of one of these nodes, or after `waitMs`. */
+  /** Resolves when there is news of one of these nodes, whose pod has ended, or after `waitMs`. */
   readonly newsOf: (namespace: string, nodeIds: readonly string[], waitMs: number) => Promise<void>;
   /** Ends what is under way, gives the lease back and closes the watches. */
   stop(): Promise<void>;
@@ -120,7 +120,7 @@ class RunningController implements Controller {
       onPod: (uid) => {
         this.#queue.add(uid);
         const pod = this.#table.get(uid)?.pod;
-        if (pod !== undefined) this.#news.emit(newsName(pod.namespace, nodeIdOf(pod) ?? ''));
+        if (pod !== undefined && isTerminal(pod)) this.#news.emit(nodeKey(pod.namespace, nodeIdOf(pod) ?? ''));
       },
       onSync: () => this.#sweepIfDue(),
     });
@@ -175,7 +175,7 @@ class RunningController implements Controller {
   };
 
   readonly newsOf = (namespace: string, nodeIds: readonly string[], waitMs: number): Promise<void> => {
-    const names = nodeIds.map((nodeId) => newsName(namespace, nodeId));
+    const names = nodeIds.map((nodeId) => nodeKey(namespace, nodeId));
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
@@ -285,10 +285,6 @@ class RunningController implements Controller {
       isEnded: () => this.#ending.signal.aborted || !this.#isLeader,
     }).then((isWhole) => (isWhole ? undefined : again()), again);
   }
-}
-
-function newsName(namespace: string, nodeId: string): string {
-  return `${namespace}/${nodeId}`;
 }
 
 /** What stands in the way of a step comes before what is only to be stored. */

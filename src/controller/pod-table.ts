@@ -125,6 +125,7 @@ export class PodTable {
   }
 }
 
-function nodeKey(namespace: string, nodeId: string): string {
+/** Names a node among those of all Workflows. */
+export function nodeKey(namespace: string, nodeId: string): string {
   return `${namespace}/${nodeId}`;
 }

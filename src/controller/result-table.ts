@@ -1,5 +1,6 @@
 import { isNodeIdOf } from '../argo/step.ts';
 import type { TaskResult } from '../argo/task-result.ts';
+import { nodeKey } from './pod-table.ts';
 
 /** How long a task result is kept after Argo deleted it: it does so as soon as the workflow completes. */
 const RETAIN_MS = 2 * 60_000;
@@ -15,7 +16,7 @@ export class ResultTable {
   readonly #takenAway = new Set<string>();
 
   get(namespace: string, nodeId: string): TaskResult | undefined {
-    const key = keyOf(namespace, nodeId);
+    const key = nodeKey(namespace, nodeId);
     const live = this.#live.get(key);
     if (live !== undefined && !this.#takenAway.has(live.uid)) return live;
     return this.#deleted.get(key)?.result;
@@ -32,14 +33,14 @@ export class ResultTable {
   }
 
   see(result: TaskResult): void {
-    const key = keyOf(result.namespace, result.nodeId);
+    const key = nodeKey(result.namespace, result.nodeId);
     this.#live.set(key, result);
     this.#deleted.delete(key);
   }
 
   /** Gone, as the watch says. Results of our own making are not outputs of a run, and will not be asked for. */
   leave(result: TaskResult, nowMs: number): void {
-    const key = keyOf(result.namespace, result.nodeId);
+    const key = nodeKey(result.namespace, result.nodeId);
     this.#live.delete(key);
     this.#takenAway.delete(result.uid);
     if (result.markedPodUid === undefined) this.#deleted.set(key, { result, atMs: nowMs });
@@ -47,12 +48,12 @@ export class ResultTable {
 
   /** This process deleted it; the watch will say so in a moment. */
   takeAway(result: TaskResult): void {
-    if (this.#live.get(keyOf(result.namespace, result.nodeId))?.uid === result.uid) this.#takenAway.add(result.uid);
+    if (this.#live.get(nodeKey(result.namespace, result.nodeId))?.uid === result.uid) this.#takenAway.add(result.uid);
   }
 
   /** A new pod of that node: what an earlier one reported is not its. */
   forgetDeleted(namespace: string, nodeId: string): void {
-    this.#deleted.delete(keyOf(namespace, nodeId));
+    this.#deleted.delete(nodeKey(namespace, nodeId));
   }
 
   prune(nowMs: number): void {
@@ -60,8 +61,4 @@ export class ResultTable {
       if (nowMs - atMs >= RETAIN_MS) this.#deleted.delete(key);
     }
   }
-}
-
-function keyOf(namespace: string, nodeId: string): string {
-  return `${namespace}/${nodeId}`;
 }

@@ -3,6 +3,7 @@ import { sleep } from '../base/backoff.ts';
 import { deepEqual } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
 import { PREFERRED_HOLDER_ANNOTATION, STALE_ANNOTATION } from '../base/names.ts';
+import { formatMicroTime } from './micro-time.ts';
 import { isOvertaken, type KubeApi, type KubeObject, type KubeResult, type ObjectPath, RESOURCES } from './types.ts';
 
 /** Time as the election sees it. Only differences count, so the clocks of the replicas need not agree. */
@@ -136,7 +137,7 @@ class Election {
   /** Gives the lease back, so that another replica need not wait for it to run out. */
   async release(): Promise<void> {
     if (this.#observed?.spec.holderIdentity !== this.#options.identity) return;
-    const now = microTime(this.#clock.date());
+    const now = formatMicroTime(this.#clock.date());
     const result = await this.#write({
       holderIdentity: '',
       leaseDurationSeconds: 1,
@@ -234,7 +235,7 @@ class Election {
 
   #claim(previous: LeaseSpec): LeaseSpec {
     const { identity, leaseDurationMs } = this.#options;
-    const now = microTime(this.#clock.date());
+    const now = formatMicroTime(this.#clock.date());
     const isMine = previous.holderIdentity === identity;
     const transitions = previous.leaseTransitions ?? 0;
     return {
@@ -252,7 +253,7 @@ class Election {
     if (!this.#isStale()) return others;
     const isMine = this.#observed?.spec.holderIdentity === this.#options.identity;
     const known = isMine ? since : undefined;
-    return { ...others, [STALE_ANNOTATION]: known ?? microTime(this.#clock.date()) };
+    return { ...others, [STALE_ANNOTATION]: known ?? formatMicroTime(this.#clock.date()) };
   }
 
   #write(spec: LeaseSpec, annotations?: Annotations): Promise<KubeResult<KubeObject>> {
@@ -285,9 +286,4 @@ class Election {
       over.abort();
     }
   }
-}
-
-/** RFC 3339 with microseconds, as the Lease's MicroTime wants it. */
-function microTime(date: Date): string {
-  return date.toISOString().replace('Z', '000Z');
 }

@@ -31,14 +31,13 @@ export interface ProgressVerdict extends Verdict {
 }
 
 export function judgeProgress(input: ProgressInput): ProgressVerdict {
-  const status = asObject(input.object.status);
-  const nodes = new PresentNodes(asObject(status.nodes));
-  const outcome = findObstacle(input) ?? findEnding(input, nodes) ?? foreseeRest(input, status, nodes);
+  const outcome = findObstacle(input) ?? judgeRunning(input);
   const { reason, message, walked, nodes: added } = outcome;
   const awaited = walked?.awaited ?? [];
   const patch = [
-    ...(added === undefined ? [] : additions(outcome)),
-    ...(added === undefined ? [] : metadataPatch(input.object, 'annotations', tell(input.object, message))),
+    ...(added === undefined
+      ? []
+      : [...additions(outcome), ...metadataPatch(input.object, 'annotations', tell(input.object, message))]),
     ...(isDone(outcome) ? metadataPatch(input.object, 'labels', { [LOOK_AHEAD_MARK_LABEL]: undefined }) : []),
   ];
   const decision = added === undefined ? 'skip' : 'mutate';
@@ -58,42 +57,46 @@ function isDone({ walked }: Outcome): boolean {
   return walked.leaves.every(({ outcome }) => outcome !== 'unforeseen');
 }
 
-/** As shipped Argo looks at a workflow each ten seconds. */
-const TICK_MS = 15_000;
+/** More than a tick: as shipped Argo looks at a workflow each ten seconds. */
+const DEADLINE_MARGIN_MS = 15_000;
+
+function judgeRunning(input: ProgressInput): Outcome {
+  const nodes = new PresentNodes(asObject(asObject(input.object.status).nodes));
+  return findEnding(input, nodes) ?? foreseeRest(input, nodes);
+}
 
 /** What is about to end must not get nodes that make it end otherwise: a DAG with a failed task could succeed. */
 function findEnding({ object, namespace, now }: ProgressInput, nodes: PresentNodes): Outcome | undefined {
   if (namespace?.operation === 'observe') return no('look-ahead-off', 'stepmemo only observes here.');
-  const spec = specOf(object);
+  const spec = storedSpecOf(object) ?? asObject(object.spec);
   const { phase, startedAt } = asObject(object.status);
   const reason = 'workflow-not-going-on';
   if (phase !== 'Running') return no(reason, `The phase of the Workflow is ${JSON.stringify(phase ?? '')}.`);
   if (asObject(object.metadata).deletionTimestamp !== undefined) return no(reason, 'The Workflow is being deleted.');
   const seconds = spec.activeDeadlineSeconds;
   const endMs = typeof seconds === 'number' ? Date.parse(String(startedAt)) + seconds * 1000 : Number.POSITIVE_INFINITY;
-  if (!(endMs - now.getTime() > TICK_MS)) return no(reason, 'The deadline of the Workflow is near.');
+  if (!(endMs - now.getTime() > DEADLINE_MARGIN_MS)) return no(reason, 'The deadline of the Workflow is near.');
   const failed = [...nodes.all()].find(({ phase: of }) => of === 'Failed' || of === 'Error');
   return failed && no(reason, `${failed.name} has failed.`);
 }
 
-/** The spec that runs: what is stored at the beginning of a Workflow that is made of another object. */
-function specOf({ spec, status }: JsonObject): JsonObject {
-  const own = asObject(spec);
+/** The spec that runs, of a Workflow that is made of another object: it is stored when the Workflow begins. */
+function storedSpecOf({ spec, status }: JsonObject): JsonObject | undefined {
+  const { workflowTemplateRef, ...own } = asObject(spec);
   const { storedWorkflowTemplateSpec: stored } = asObject(status);
-  if (!isObject(own.workflowTemplateRef) || !isObject(stored)) return own;
-  const { shutdown = stored.shutdown, suspend = stored.suspend } = own;
-  return { ...stored, shutdown, suspend };
+  if (!isObject(workflowTemplateRef) || !isObject(stored)) return undefined;
+  const { workflowTemplateRef: _, ...rest } = stored;
+  const { shutdown = rest.shutdown, suspend = rest.suspend } = own;
+  return { ...rest, shutdown, suspend };
 }
 
-function foreseeRest(input: ProgressInput, status: JsonObject, nodes: PresentNodes): Outcome {
+function foreseeRest(input: ProgressInput, nodes: PresentNodes): Outcome {
   const { object, served } = input;
-  const spec = specOf(object);
-  const isStored = spec !== asObject(object.spec);
-  if (isObject(asObject(object.spec).workflowTemplateRef) && !isStored)
+  const storedSpec = storedSpecOf(object);
+  if (isObject(asObject(object.spec).workflowTemplateRef) && storedSpec === undefined)
     return no('nothing-foreseen', 'The Workflow does not hold the spec that runs yet.');
-  const { workflowTemplateRef: _, ...storedSpec } = spec;
-  const present = { nodes, served, storedSpec: isStored ? storedSpec : undefined };
-  const lookUpTemplate = storedTemplatesOf(input.lookUpTemplate, asObject(status.storedTemplates));
+  const lookUpTemplate = storedTemplatesOf(input.lookUpTemplate, asObject(asObject(object.status).storedTemplates));
+  const present = { nodes, served, storedSpec };
   return foresee({ ...input, lookUpTemplate }, { workflowName: String(asObject(object.metadata).name), present });
 }
 

@@ -1,6 +1,10 @@
 import type { Outputs } from '../argo/outputs.ts';
 import type { JsonObject } from '../base/json.ts';
 
+/** How the message of a served node begins, by which it is known again. */
+export const SERVED_AT_SUBMISSION = 'served at submission';
+export const SERVED_AHEAD = 'served ahead';
+
 /** A node of `status.nodes`, the members that look-ahead writes (workflow_types.go:NodeStatus). */
 export interface WorkflowNode {
   readonly id: string;

@@ -9,7 +9,7 @@ import { asObject, isObject, type JsonObject } from '../base/json.ts';
 import { type Call, leavesOf, readGroups, readItems, readTasks, type Task } from './calls.ts';
 import { evaluateWhen } from './conditions.ts';
 import { type JudgedLeaf, judgeLeaf, type LeafContext, outputValues } from './leaf.ts';
-import type { WorkflowNode } from './node.ts';
+import { SERVED_AHEAD, SERVED_AT_SUBMISSION, type WorkflowNode } from './node.ts';
 import { NodeList, type NodeMembers } from './node-list.ts';
 import { checkCall, checkSpec, checkTemplate } from './obstacles.ts';
 import {
@@ -298,15 +298,16 @@ class Walker {
     }
     const { key, cache, message, outputs } = judged;
     this.#leaves.push({ nodeName: place.nodeName, key, cache, message, outcome: 'hit' });
+    const isBegun = this.#input.present !== undefined;
     const id = this.#add(place, {
       type: 'Pod',
       phase: 'Succeeded',
-      message: `${this.#input.present === undefined ? 'served at submission' : 'served ahead'}: ${message}`,
+      message: `${isBegun ? SERVED_AHEAD : SERVED_AT_SUBMISSION}: ${message}`,
       ...nodeInputs(template),
       outputs,
       progress: '1/1',
       // Beside a pod it would make Argo save the outputs, which its role does not allow.
-      ...(this.#input.present === undefined && { memoizationStatus: { hit: true, key, cacheName: cache } }),
+      ...(!isBegun && { memoizationStatus: { hit: true, key, cacheName: cache } }),
       taskResultSynced: true,
     });
     return { is: 'served', id, outbound: [id], values: outputValues(outputs) };

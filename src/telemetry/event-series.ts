@@ -3,10 +3,8 @@ import type { ObjectPath } from '../kube/types.ts';
 /** What has been said of one object for one reason in the last while. */
 export interface EventSeries {
   readonly startedMs: number;
-  /** Events that stand alone. */
-  alone: number;
-  /** Of the one that counts: how many it stands for; 0 before there is one. */
-  count: number;
+  /** How many Events were asked for. */
+  told: number;
   /** Where that one is, once it is written. */
   path: ObjectPath | undefined;
   isFlushDue: boolean;
@@ -22,29 +20,30 @@ const REMEMBERED = 5_000;
 export class EventSeriesTable {
   readonly #series = new Map<string, EventSeries>();
 
-  /** Counts one more. It has an Event of its own where `count` is 0, begins the one that counts at 1, and joins that beyond. */
+  /** Counts one more. */
   see(key: string, nowMs: number): EventSeries {
     const known = this.#series.get(key);
     const one = known !== undefined && nowMs - known.startedMs < WINDOW_MS ? known : this.#begin(key, nowMs);
-    if (one.alone < ALONE) one.alone += 1;
-    else one.count += 1;
+    one.told += 1;
     return one;
-  }
-
-  /** The last one was not sent. */
-  forgetLast(one: EventSeries): void {
-    if (one.count > 0) one.count -= 1;
-    else one.alone -= 1;
   }
 
   #begin(key: string, nowMs: number): EventSeries {
     const [oldest] = this.#series.keys();
     if (this.#series.size >= REMEMBERED && oldest !== undefined) this.#series.delete(oldest);
-    const one: EventSeries = { startedMs: nowMs, alone: 0, count: 0, path: undefined, isFlushDue: false };
+    const one: EventSeries = { startedMs: nowMs, told: 0, path: undefined, isFlushDue: false };
     this.#series.delete(key);
     this.#series.set(key, one);
     return one;
   }
+}
+
+/**
+ * How many Events the one that counts stands for. None: the last one that was asked for stands alone; one: it begins the one that
+ * counts; more: it joins that.
+ */
+export function countOf({ told }: EventSeries): number {
+  return Math.max(0, told - ALONE);
 }
 
 /** How much each of many may do: some at once, and so much a second from then on. */

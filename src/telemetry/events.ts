@@ -1,7 +1,8 @@
 import type { Log } from '../base/log.ts';
 import { eventReason, type Reason } from '../base/reasons.ts';
+import { formatMicroTime } from '../kube/micro-time.ts';
 import { type KubeApi, type ObjectPath, RESOURCES } from '../kube/types.ts';
-import { type EventSeries, EventSeriesTable, TokenBuckets } from './event-series.ts';
+import { countOf, type EventSeries, EventSeriesTable, TokenBuckets } from './event-series.ts';
 
 export interface EventInput {
   readonly regarding: {
@@ -62,7 +63,8 @@ export function createEventRecorder(options: EventRecorderOptions): RecordEvent 
     one.isFlushDue = true;
     setTimeout(() => {
       one.isFlushDue = false;
-      const { path, count } = one;
+      const { path } = one;
+      const count = countOf(one);
       if (path !== undefined && count > 1 && mayWrite(event)) send(event, () => writeCount(options.kube, path, count));
     }, flushMs).unref();
   }
@@ -70,15 +72,18 @@ export function createEventRecorder(options: EventRecorderOptions): RecordEvent 
   return (event) => {
     const { regarding, reason } = event;
     const one = series.see([regarding.namespace, regarding.uid ?? regarding.name, reason].join('/'), nowMs());
-    if (one.count > 1) return flushLater(event, one);
-    if (!mayWrite(event)) return series.forgetLast(one);
-    const isCounting = one.count > 0;
+    const count = countOf(one);
+    if (count > 1) return flushLater(event, one);
+    if (!mayWrite(event)) {
+      one.told -= 1;
+      return;
+    }
     send(event, async () => {
       const made = await writeEvent(options, event);
       if (typeof made === 'string') return made;
-      if (isCounting) one.path = made;
+      if (count === 1) one.path = made;
       // What came while it was on its way has not been written.
-      if (isCounting && one.count > 1) flushLater(event, one);
+      if (count === 1 && countOf(one) > 1) flushLater(event, one);
       return undefined;
     });
   };
@@ -129,7 +134,7 @@ async function writeEvent(
       kind: 'Event',
       // The prefix is cut so that name and random suffix fit into 253 characters; a dot at its end would be refused.
       metadata: { generateName: `${name.slice(0, 230)}-`, namespace },
-      eventTime: microTime(),
+      eventTime: formatMicroTime(new Date()),
       reportingController: 'stepmemo.io/stepmemo',
       reportingInstance: reportingInstance.slice(0, 128),
       action: 'Memoize',
@@ -144,12 +149,7 @@ async function writeEvent(
 }
 
 async function writeCount(kube: Pick<KubeApi, 'patch'>, path: ObjectPath, count: number): Promise<string | undefined> {
-  const series = { count, lastObservedTime: microTime() };
+  const series = { count, lastObservedTime: formatMicroTime(new Date()) };
   const answer = await kube.patch(path, [{ op: 'add', path: '/series', value: series }]);
   return answer.ok ? undefined : answer.message;
-}
-
-/** Kubernetes' MicroTime. */
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
 }

@@ -16,6 +16,7 @@ import {
 import { eventReason, REASONS, type Reason } from '../../base/reasons.ts';
 import type { EntryLookup } from '../../cache/entry.ts';
 import type { KubeObject } from '../../kube/types.ts';
+import { SERVED_AHEAD, SERVED_AT_SUBMISSION } from '../../look-ahead/node.ts';
 import { inputValues, readGlobals } from '../../look-ahead/scopes.ts';
 import { fillIn, Unforeseen } from '../../look-ahead/values.ts';
 import { judgeLookup } from '../../step/judge-entry.ts';
@@ -83,7 +84,7 @@ function byMemoizationStatus({ name, raw }: Node, pod: KubeObject | undefined): 
   const { hit, key, cacheName } = asObject(raw.memoizationStatus);
   if (hit !== true || pod !== undefined) return undefined;
   const message = asString(raw.message) ?? '';
-  const isOurs = message.startsWith('served at submission');
+  const isOurs = message.startsWith(SERVED_AT_SUBMISSION);
   return {
     node: name,
     key: asString(key),
@@ -99,7 +100,7 @@ function byMemoizationStatus({ name, raw }: Node, pod: KubeObject | undefined): 
 /** One that was served together with a hit before it: its node says so, and what it asked for follows from its inputs. */
 function byMessage(node: Node, pod: KubeObject | undefined, input: ExplainInput): ExplainedStep | undefined {
   const message = asString(node.raw.message) ?? '';
-  if (pod !== undefined || !message.startsWith('served ahead')) return undefined;
+  if (pod !== undefined || !message.startsWith(SERVED_AHEAD)) return undefined;
   const { key, cache } = byTemplate(node, input) ?? {};
   return {
     node: node.name,

@@ -1,6 +1,7 @@
 /** Stored template objects of a cluster: finding them, and changing them in place. */
 
 import type { JsonPatch } from '../../base/json-patch.ts';
+import { retryOvertaken } from '../../kube/retry.ts';
 import {
   isOvertaken,
   type KubeApi,
@@ -13,8 +14,6 @@ import {
 import { type KubeCommandDeps, listOrNone, sleepOf } from './kube-command.ts';
 
 const TEMPLATE_RESOURCES = [RESOURCES.workflowTemplates, RESOURCES.cronWorkflows] as const;
-/** How often a change is tried anew on an object that others change at the same time. */
-const TRY_LIMIT = 5;
 /** Between two tries. */
 const PAUSE_MS = 250;
 
@@ -59,12 +58,15 @@ export async function changeStored(
   patchFor: (object: KubeObject) => JsonPatch,
 ): Promise<ChangeResult> {
   if (patchFor(object).length === 0) return { ok: true, outcome: 'unchanged' };
-  let attempt = await changeOnce(kube, object, patchFor);
-  for (let tries = 1; 'current' in attempt && tries < TRY_LIMIT; tries += 1) {
-    await sleepOf(deps)(PAUSE_MS);
-    attempt = await changeOnce(kube, attempt.current, patchFor);
-  }
-  if (!('current' in attempt)) return attempt;
+  let current = object;
+  const attempt = async () => {
+    if (current !== object) await sleepOf(deps)(PAUSE_MS);
+    const end = await changeOnce(kube, current, patchFor);
+    if ('current' in end) current = end.current;
+    return end;
+  };
+  const end = await retryOvertaken(attempt, (one) => 'current' in one);
+  if (!('current' in end)) return end;
   return {
     ok: false,
     failure: { ok: false, status: 409, reason: 'Conflict', message: 'others change it all the time' },
