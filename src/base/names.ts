@@ -52,8 +52,14 @@ export const LOOK_AHEAD_DIGEST_ANNOTATION = 'stepmemo.io/look-ahead-digest';
 export const MOVED_FROM_ANNOTATION = 'stepmemo.io/moved-from';
 /** On a template that got a copy of `templateDefaults.memoize` when that moved: the value is the field it came from. */
 export const COPIED_FROM_ANNOTATION = 'stepmemo.io/copied-from';
-/** What moving `memoize` back needs beyond the other annotations, as JSON; there only where they do not say it all. */
+/**
+ * What moving `memoize` back needs beyond the other annotations, as words; there only where they do not say it all. The others
+ * hold a field of `memoize` while an annotation that the user wrote takes its place (src/workflow/restore-hint.ts).
+ */
 export const RESTORE_ANNOTATION = 'stepmemo.io/restore';
+export const RESTORE_KEY_ANNOTATION = 'stepmemo.io/restore-key';
+export const RESTORE_CACHE_ANNOTATION = 'stepmemo.io/restore-cache';
+export const RESTORE_MAX_AGE_ANNOTATION = 'stepmemo.io/restore-max-age';
 
 /** Decision annotations: only stepmemo's own account writes them, the admission policies see to that. */
 export const DECISION_ANNOTATION = 'stepmemo.io/decision';
@@ -86,6 +92,9 @@ export const POLICY_NAMES = [
   'stepmemo-own-configmaps',
   'stepmemo-own-task-results',
 ] as const;
+
+/** The MutatingAdmissionPolicies that move `memoize` in the API server; an installation may do without them. */
+export const MOVE_POLICY_NAMES = ['stepmemo-move', 'stepmemo-move-clusterworkflowtemplates'] as const;
 
 /** The policies that warn of an outage: nothing else rests on them. */
 export const OUTAGE_POLICY_NAMES = ['stepmemo-memoize-left', 'stepmemo-silent'] as const;

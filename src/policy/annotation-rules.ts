@@ -8,15 +8,15 @@ import {
   MAX_AGE_ANNOTATION,
   MOVED_FROM_ANNOTATION,
   OWN_PREFIX,
-  RESTORE_ANNOTATION,
   REUSE_ANNOTATION,
 } from '../base/names.ts';
 import { capital, quote } from '../base/text.ts';
+import { RESTORE_ANNOTATIONS } from '../workflow/restore-hint.ts';
 import { type Found, NOTHING } from './found.ts';
 import { annotationHolder, annotationPlace, annotationsOf, type Subject } from './subject.ts';
 
 const SETTINGS = [KEY_ANNOTATION, CACHE_ANNOTATION, MAX_AGE_ANNOTATION] as const;
-const MARKS: readonly string[] = [MOVED_FROM_ANNOTATION, COPIED_FROM_ANNOTATION, RESTORE_ANNOTATION];
+const MARKS: readonly string[] = [MOVED_FROM_ANNOTATION, COPIED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS];
 const DECISIONS: readonly string[] = DECISION_ANNOTATIONS;
 const VALUES = new Map<string, readonly string[]>([
   [CAPTURE_ANNOTATION, ['sidecar', 'server', 'off']],

@@ -1,6 +1,6 @@
 import type { Place } from '../argo/workflow-walk.ts';
 import { isObject } from '../base/json.ts';
-import { MOVED_ANNOTATIONS } from '../workflow/as-written.ts';
+import { ANNOTATION_OF } from '../workflow/restore-hint.ts';
 import {
   annotationHolder,
   annotationPlace,
@@ -13,7 +13,7 @@ import {
   type Subject,
 } from './subject.ts';
 
-export type AskedName = keyof typeof MOVED_ANNOTATIONS;
+export type AskedName = keyof typeof ANNOTATION_OF;
 const NAMES = ['key', 'cache', 'maxAge'] as const satisfies readonly AskedName[];
 
 /** What a template asks of one of the two that look entries up: the workflow controller, or stepmemo. */
@@ -84,7 +84,7 @@ function canServe(subject: Subject): boolean {
 }
 
 function missing({ own }: Subject, name: AskedName): Field {
-  return { place: annotationPlace(own, MOVED_ANNOTATIONS[name]), via: own.via, value: undefined };
+  return { place: annotationPlace(own, ANNOTATION_OF[name]), via: own.via, value: undefined };
 }
 
 function annotated(
@@ -92,7 +92,7 @@ function annotated(
   name: AskedName,
   block: Holder | undefined,
 ): (Field & { readonly isFromDefaults: boolean }) | undefined {
-  const annotation = MOVED_ANNOTATIONS[name];
+  const annotation = ANNOTATION_OF[name];
   const holder = annotationHolder(subject, annotation);
   const isBlockNearer = block !== undefined && (holder === undefined || isNearer(subject, block, holder));
   if (isBlockNearer) {
@@ -122,7 +122,7 @@ function blockField(holder: Holder, parts: readonly string[]): Field {
 
 /** As it was written, but where it stands now. */
 function movedPlace(holder: Holder, written: Place, [name]: readonly string[]): Place {
-  const annotation = MOVED_ANNOTATIONS[NAMES.find((known) => known === name) ?? 'key'];
+  const annotation = ANNOTATION_OF[NAMES.find((known) => known === name) ?? 'key'];
   return {
     get pointer() {
       return annotationPlace(holder, annotation).pointer;

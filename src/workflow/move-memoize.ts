@@ -3,7 +3,7 @@ import { type Place, placeIn, type WorkflowWalk, walkWorkflow } from '../argo/wo
 import { deepEqual, type JsonObject } from '../base/json.ts';
 import type { JsonPatch } from '../base/json-patch.ts';
 import { ALLOW_RESOURCE_ANNOTATION } from '../base/names.ts';
-import { copyBlock, isCopy, moveBlock, removeCopy } from './moved-memoize.ts';
+import { copyBlock, isCopy, isMoved, moveBlock, removeCopy } from './moved-memoize.ts';
 import { readFacts, type TemplateFacts } from './template-facts.ts';
 
 /** The path, from a WorkflowSpec, that messages about defaults speak of. */
@@ -60,15 +60,15 @@ function moveOne(facts: TemplateFacts, defaults: TemplateFacts | undefined, walk
   if (reading.state === 'unreadable') {
     return { warning: `${placeIn(walked, 'memoize', ...reading.at).path} ${reading.detail}: nothing is moved there.` };
   }
-  if (reading.state === 'absent') return copyDefaults(facts, defaults);
+  if (reading.state === 'absent') return { ...copyDefaults(facts, defaults), ...describeMoved(facts, defaults) };
   if (isCopy(annotations)) return updateCopy(facts, defaults);
   const warning = describeStay(facts, defaults);
   if (warning !== undefined) return { warning };
   if (!annotations.ok) {
     return { warning: `${placeIn(walked, ...annotations.at).path} ${annotations.detail}: memoize stays beside it.` };
   }
-  const daemon = isDaemon(facts, defaults) ? { warning: describeDaemon(walked) } : {};
-  return { patch: moveBlock(walked.template, walked, reading, annotations, 'memoize'), isMoved: true, ...daemon };
+  const patch = moveBlock(walked.template, walked, reading, annotations, 'memoize');
+  return { patch, isMoved: true, ...describeDaemon(facts, defaults) };
 }
 
 /** Whether the block of templateDefaults moves. */
@@ -79,7 +79,7 @@ function movingBlock(defaults: TemplateFacts | undefined): JsonObject | undefine
 
 function moveDefaults(facts: TemplateFacts, walk: WorkflowWalk): Step {
   const { walked, reading, annotations } = facts;
-  if (reading.state === 'absent') return {};
+  if (reading.state === 'absent') return isMoved(annotations) ? describeReferences(walked, walk) : {};
   if (reading.state === 'unreadable') {
     return { warning: `${placeIn(walked, 'memoize', ...reading.at).path} ${reading.detail}: nothing is moved there.` };
   }
@@ -147,8 +147,15 @@ function describeStay(facts: TemplateFacts, defaults: TemplateFacts | undefined)
   }
 }
 
-function describeDaemon(place: Place): string {
-  return `${place.path} is a daemon, which has to run and is never served from a cache: remove its memoize.`;
+function describeDaemon(facts: TemplateFacts, defaults: TemplateFacts | undefined): { warning?: string } {
+  if (!isDaemon(facts, defaults)) return {};
+  const { path } = facts.walked;
+  return { warning: `${path} is a daemon, which has to run and is never served from a cache: remove its memoize.` };
+}
+
+/** What a move says, of a template that has moved already: in its manifest, or by the policy in the API server. */
+function describeMoved(facts: TemplateFacts, defaults: TemplateFacts | undefined): { warning?: string } {
+  return isMoved(facts.annotations) && canMove(facts, defaults) ? describeDaemon(facts, defaults) : {};
 }
 
 function describeReferences(place: Place, walk: WorkflowWalk): { warning?: string } {

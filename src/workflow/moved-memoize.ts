@@ -7,42 +7,27 @@
  * whole, while annotations of the two are merged one by one (operator.go:mergedTemplateDefaultsInto).
  */
 
-import { type MemoizeReading, readMemoizeField } from '../argo/memoize-field.ts';
+import type { MemoizeReading } from '../argo/memoize-field.ts';
 import { type Place, placeIn } from '../argo/workflow-walk.ts';
 import { deepEqual, isObject, type JsonObject } from '../base/json.ts';
 import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-patch.ts';
+import { COPIED_FROM_ANNOTATION, MOVED_FROM_ANNOTATION } from '../base/names.ts';
 import {
-  CACHE_ANNOTATION,
-  COPIED_FROM_ANNOTATION,
-  KEY_ANNOTATION,
-  MAX_AGE_ANNOTATION,
-  MOVED_FROM_ANNOTATION,
-  RESTORE_ANNOTATION,
-} from '../base/names.ts';
-
-const FIELDS = ['key', 'cache', 'maxAge'] as const;
-type Field = (typeof FIELDS)[number];
-const ANNOTATION_OF = {
-  key: KEY_ANNOTATION,
-  cache: CACHE_ANNOTATION,
-  maxAge: MAX_AGE_ANNOTATION,
-} as const satisfies Record<Field, string>;
+  ANNOTATION_OF,
+  type EmptyPlace,
+  FIELDS,
+  RESTORE_ANNOTATIONS,
+  readHint,
+  restoredBlock,
+  writeHint,
+  writePlace,
+} from './restore-hint.ts';
 
 type MemoizeBlock = Extract<MemoizeReading, { state: 'block' }>;
 
-/** What the annotations alone do not say about the template as it was. */
-interface RestoreHint {
-  /** The block, where it is not exactly what the annotations give. */
-  readonly memoize?: JsonObject;
-  /** Fields whose annotation the user had written beside the block: it stays. */
-  readonly kept?: readonly Field[];
-  /** What stood in place of the annotations: an empty map or null, in `annotations` or in `metadata`. */
-  readonly was?: 'empty-annotations' | 'null-annotations' | 'empty-metadata' | 'null-metadata';
-}
-
 /** The annotations of a template, with what it takes to change them. */
 export type AnnotationsReading =
-  | { readonly ok: true; readonly annotations: Readonly<Record<string, string>>; readonly was: RestoreHint['was'] }
+  | { readonly ok: true; readonly annotations: Readonly<Record<string, string>>; readonly was: EmptyPlace | undefined }
   | { readonly ok: false; readonly at: readonly string[]; readonly detail: string };
 
 /** Reads `template.metadata.annotations`; missing and null are an empty map. */
@@ -78,35 +63,18 @@ export function moveBlock(
 ): JsonPatch {
   const present = annotations.annotations;
   const wasMoved = present[MOVED_FROM_ANNOTATION] !== undefined;
-  const before = wasMoved ? parseHint(present[RESTORE_ANNOTATION]) : {};
+  const before = readHint(wasMoved ? present : {});
   // A block beside annotations that a move has written is newer than they are: somebody applied the manifest again.
   const kept = FIELDS.filter((name) => {
-    return present[ANNOTATION_OF[name]] !== undefined && (!wasMoved || before.kept?.includes(name) === true);
+    return present[ANNOTATION_OF[name]] !== undefined && (!wasMoved || before.kept.includes(name));
   });
   const moved = FIELDS.filter((name) => !kept.includes(name));
-  const { key = '', cache = '', maxAge = '' } = reading;
-  const isPlain = kept.length === 0 && deepEqual(reading.block, plainBlock({ key, cache, maxAge }));
-  const was = wasMoved ? before.was : annotations.was;
-  const hint: RestoreHint = {
-    ...(!isPlain && { memoize: reading.block }),
-    ...(kept.length > 0 && { kept }),
-    ...(was !== undefined && { was }),
-  };
   const wanted: Record<string, string | undefined> = {
     ...Object.fromEntries(moved.map((name) => [ANNOTATION_OF[name], reading[name] ?? ''])),
     [MOVED_FROM_ANNOTATION]: field,
-    [RESTORE_ANNOTATION]: formatHint(hint),
+    ...writeHint(reading, { kept, was: wasMoved ? before.was : annotations.was }),
   };
   return [{ op: 'remove', path: placeIn(place, 'memoize').pointer }, ...setAnnotations(template, place, wanted)];
-}
-
-/** The block that the annotations alone would give back. An empty maxAge is left out, as people write it. */
-function plainBlock(fields: { key?: string; cache?: string; maxAge?: string }): JsonObject {
-  return {
-    ...(fields.key !== undefined && { key: fields.key }),
-    ...(fields.maxAge && { maxAge: fields.maxAge }),
-    ...(fields.cache !== undefined && { cache: { configMap: { name: fields.cache } } }),
-  };
 }
 
 /** The patch that gives a template a copy of another's block, marked as one. */
@@ -118,12 +86,11 @@ export function copyBlock(
   field: string,
 ): JsonPatch {
   const isMarked = annotations.annotations[COPIED_FROM_ANNOTATION] !== undefined;
-  const hint = formatHint(annotations.was === undefined ? {} : { was: annotations.was });
   return [
-    { op: isMarked ? 'replace' : 'add', path: placeIn(place, 'memoize').pointer, value: block },
+    { op: 'add', path: placeIn(place, 'memoize').pointer, value: block },
     ...(isMarked
       ? []
-      : setAnnotations(template, place, { [COPIED_FROM_ANNOTATION]: field, [RESTORE_ANNOTATION]: hint })),
+      : setAnnotations(template, place, { [COPIED_FROM_ANNOTATION]: field, ...writePlace(annotations.was) })),
   ];
 }
 
@@ -137,43 +104,6 @@ export function isMoved(annotations: AnnotationsReading): boolean {
   return annotations.ok && annotations.annotations[MOVED_FROM_ANNOTATION] !== undefined;
 }
 
-/**
- * The block that a template had before it moved, changed where somebody has changed the annotations since.
- * Undefined where none of them is left: then the step is memoized no more, and no block should come back.
- */
-export function restoredBlock(annotations: Readonly<Record<string, string>>): JsonObject | undefined {
-  const hint = parseHint(annotations[RESTORE_ANNOTATION]);
-  const kept = hint.kept ?? [];
-  if (kept.length === 0 && FIELDS.every((name) => annotations[ANNOTATION_OF[name]] === undefined)) return undefined;
-  if (hint.memoize === undefined) {
-    const [key, cache, maxAge] = FIELDS.map((name) => annotations[ANNOTATION_OF[name]]);
-    return plainBlock({
-      ...(key !== undefined && { key }),
-      ...(cache !== undefined && { cache }),
-      ...(maxAge !== undefined && { maxAge }),
-    });
-  }
-  const original = readMemoizeField({ memoize: hint.memoize });
-  if (original.state !== 'block') return hint.memoize;
-  const changed = FIELDS.filter((name) => {
-    return !kept.includes(name) && annotations[ANNOTATION_OF[name]] !== (original[name] ?? '');
-  });
-  return changed.reduce<JsonObject>(
-    (block, name) => withField(block, name, annotations[ANNOTATION_OF[name]]),
-    hint.memoize,
-  );
-}
-
-function withField(block: JsonObject, name: Field, value: string | undefined): JsonObject {
-  if (name !== 'cache') {
-    const { [name]: _, ...rest } = block;
-    return value === undefined ? rest : { ...rest, [name]: value };
-  }
-  const cache = isObject(block.cache) ? block.cache : {};
-  const { name: _, ...configMap } = isObject(cache.configMap) ? cache.configMap : {};
-  return { ...block, cache: { ...cache, configMap: value === undefined ? configMap : { ...configMap, name: value } } };
-}
-
 /** The patch that moves a block back, or, where a newer block is there, takes the annotations of the move away. */
 export function restoreBlock(
   template: JsonObject,
@@ -181,12 +111,12 @@ export function restoreBlock(
   annotations: Extract<AnnotationsReading, { ok: true }>,
 ): JsonPatch {
   const present = annotations.annotations;
-  const hint = parseHint(present[RESTORE_ANNOTATION]);
+  const { kept, was } = readHint(present);
   const block = hasBlock(template) ? undefined : restoredBlock(present);
-  const moved = FIELDS.filter((name) => hint.kept?.includes(name) !== true).map((name) => ANNOTATION_OF[name]);
+  const moved = FIELDS.filter((name) => !kept.includes(name)).map((name) => ANNOTATION_OF[name]);
   return [
     ...(block === undefined ? [] : [{ op: 'add', path: placeIn(place, 'memoize').pointer, value: block } as const]),
-    ...dropAnnotations(template, place, present, [...moved, MOVED_FROM_ANNOTATION, RESTORE_ANNOTATION], hint.was),
+    ...dropAnnotations(template, place, present, [...moved, MOVED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS], was),
   ];
 }
 
@@ -199,10 +129,10 @@ export function removeCopy(
 ): JsonPatch {
   const present = annotations.annotations;
   const isOurs = hasBlock(template) && (block === undefined || deepEqual(template.memoize, block));
-  const { was } = parseHint(present[RESTORE_ANNOTATION]);
+  const { was } = readHint(present);
   return [
     ...(isOurs ? [{ op: 'remove', path: placeIn(place, 'memoize').pointer } as const] : []),
-    ...dropAnnotations(template, place, present, [COPIED_FROM_ANNOTATION, RESTORE_ANNOTATION], was),
+    ...dropAnnotations(template, place, present, [COPIED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS], was),
   ];
 }
 
@@ -239,7 +169,7 @@ function dropAnnotations(
   place: Place,
   present: Readonly<Record<string, string>>,
   names: readonly string[],
-  was: RestoreHint['was'],
+  was: EmptyPlace | undefined,
 ): JsonPatchOperation[] {
   const path = placeIn(place, 'metadata').pointer;
   const dropped = names.filter((name) => present[name] !== undefined);
@@ -259,35 +189,4 @@ function dropAnnotations(
     default:
       return [{ op: 'remove', path: hasOthers ? `${path}/annotations` : path }];
   }
-}
-
-// ---- the hint
-
-/** Undefined for an empty hint. Argo substitutes `{{…}}` in annotations, so none may be seen in it. */
-function formatHint(hint: RestoreHint): string | undefined {
-  if (Object.keys(hint).length === 0) return undefined;
-  // In JSON two braces in a row stand inside strings alone, where they may be written as escapes.
-  return JSON.stringify(hint).replaceAll('{{', '\\u007b\\u007b');
-}
-
-/** A hint that somebody has spoilt counts for nothing: the other annotations then say what is known. */
-function parseHint(text: string | undefined): RestoreHint {
-  if (text === undefined) return {};
-  let hint: unknown;
-  try {
-    hint = JSON.parse(text);
-  } catch {
-    return {};
-  }
-  if (!isObject(hint)) return {};
-  const { memoize, kept, was } = hint;
-  return {
-    ...(isObject(memoize) && { memoize }),
-    ...(Array.isArray(kept) && { kept: FIELDS.filter((name) => kept.includes(name)) }),
-    ...(isWas(was) && { was }),
-  };
-}
-
-function isWas(value: unknown): value is NonNullable<RestoreHint['was']> {
-  return ['empty-annotations', 'null-annotations', 'empty-metadata', 'null-metadata'].some((known) => known === value);
 }

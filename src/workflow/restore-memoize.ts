@@ -2,7 +2,8 @@
 import { walkWorkflow } from '../argo/workflow-walk.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { JsonPatch } from '../base/json-patch.ts';
-import { isCopy, isMoved, removeCopy, restoreBlock, restoredBlock } from './moved-memoize.ts';
+import { isCopy, isMoved, removeCopy, restoreBlock } from './moved-memoize.ts';
+import { restoredBlock } from './restore-hint.ts';
 import { readFacts, type TemplateFacts } from './template-facts.ts';
 
 export interface RestoreResult {

@@ -203,7 +203,7 @@ spec: {templates: [{container: {}, memoize: {key: a,  # why
 apiVersion: argoproj.io/v1alpha1
 metadata: {name: w}
 spec: {templates: [{container: {}, # why
-                                   metadata: {annotations: {stepmemo.io/key: a, stepmemo.io/max-age: 1h, stepmemo.io/cache: c, stepmemo.io/moved-from: "memoize"}}, name: x}, {name: y, metadata: {labels: {l: m}, annotations: {stepmemo.io/key: b, stepmemo.io/cache: "", stepmemo.io/max-age: "", stepmemo.io/moved-from: "memoize", stepmemo.io/restore: "{\\"memoize\\":{\\"key\\":\\"b\\"}}"}}, script: {}}]}
+                                   metadata: {annotations: {stepmemo.io/key: a, stepmemo.io/max-age: 1h, stepmemo.io/cache: c, stepmemo.io/moved-from: "memoize"}}, name: x}, {name: y, metadata: {labels: {l: m}, annotations: {stepmemo.io/key: b, stepmemo.io/cache: "", stepmemo.io/max-age: "", stepmemo.io/moved-from: "memoize", stepmemo.io/restore: "without-cache"}}, script: {}}]}
 `);
     expect(parse(back(there))).toEqual(parse(text));
   });
