@@ -54,7 +54,7 @@ clean: ## Remove what the build made (not the caches of the cluster)
 
 .PHONY: test
 test: ## All tests: check, unit, golden, integration, e2e, oracle; does its own set-up
-	scripts/test.sh check unit integration e2e oracle
+	scripts/test.sh check unit integration move-policy e2e oracle
 
 .PHONY: test-unit
 test-unit: ## Unit and golden tests; need nothing but Node
@@ -80,8 +80,16 @@ test-e2e: ## Tests on a real node with a real workflow-controller (ARGO=4.0.5)
 test-soak: build ## Load, harm and faults on a real cluster for SOAK_MINUTES (20), by SEED (1)
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),20) SEED=$(or $(SEED),1) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/soak.test.ts
 
+.PHONY: test-move-policy
+test-move-policy: ## The move of memoize in the API server, held against the webhook's (API server of 1.37.2)
+	scripts/test.sh move-policy
+
+.PHONY: test-outage
+test-outage: build ## Workflows of every kind while stepmemo is away, with each floor (K8S=1.37.2 for the policy's)
+	OUTAGE_MATRIX=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
+
 .PHONY: test-matrix
-test-matrix: ## The e2e suite against each supported Argo version (4.0.5, 3.7.15, 3.4.17)
+test-matrix: ## Integration on each API server (1.30.14, 1.34.4, 1.37.2), e2e on each supported Argo (4.0.5, 3.7.15, 3.4.17)
 	scripts/test.sh matrix
 
 .PHONY: demo

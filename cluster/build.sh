@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what the cluster runs, from the Go modules pinned in modules/ and npm's Node.js, into the
 # cache (STEPMEMO_CACHE, by default ~/.cache/stepmemo). What is there already is not built again.
-#   build.sh control-plane         etcd, kube-apiserver, kubectl
+#   build.sh control-plane         etcd, kube-apiserver (K8S=1.37.2 or 1.30.14 for one of that version), kubectl
 #   build.sh controllers           and kube-controller-manager
 #   build.sh node                  and all that a node needs: kubelet, CoreDNS, the S3 store ...
 #   build.sh argo VERSION          workflow-controller and argoexec (4.0.5, 3.7.15, 3.4.17)
@@ -25,9 +25,9 @@ printed= # the artifact whose path is printed at the end
 want=() # names of artifacts, in the order in which they are built
 while [ $# -gt 0 ]; do
   case $1 in
-    control-plane) want+=(etcd kube-apiserver kubectl) ;;
-    controllers) want+=(etcd kube-apiserver kubectl kube-controller-manager) ;;
-    node) want+=(etcd "${KUBERNETES[@]}" coredns gofakes3) ;;
+    control-plane) want+=(etcd "$API_SERVER" kubectl) ;;
+    controllers) want+=(etcd "$API_SERVER" kubectl kube-controller-manager) ;;
+    node) want+=(etcd "$API_SERVER" "${KUBERNETES[@]}" coredns gofakes3) ;;
     argo)
       version=$(argo_version "${2:-}")
       want+=("argoexec-$version" "workflow-controller-$version" "argo-manifests-$version")
@@ -134,9 +134,11 @@ nodejs() { # OUT
   mv "$WORK/package/bin/node" "$1"
 }
 
-k8s_ldflags() {
-  local v=k8s.io/component-base/version
-  echo "-X $v.gitVersion=v$K8S_VERSION -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S_VERSION")"
+k8s_build() { # MODULE COMMAND OUT
+  local v=k8s.io/component-base/version version
+  version=$(pinned "$1" k8s.io/kubernetes)
+  go_build "$MODULES/$1" "k8s.io/kubernetes/cmd/$2" "$3" \
+    "-X $v.gitVersion=v$version -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
 }
 
 make_artifact() { # NAME OUT
@@ -150,7 +152,8 @@ make_artifact() { # NAME OUT
     argo-manifests-*) argo_manifests "${1##*-}" "$2" ;;
     argoexec-* | workflow-controller-*) argo_build "${1%-*}" "${1##*-}" "$2" ;;
     nodejs-*) nodejs "$2" ;;
-    *) go_build "$MODULES/kubernetes" "k8s.io/kubernetes/cmd/$1" "$2" "$(k8s_ldflags)" ;;
+    kube-apiserver-*) k8s_build "$(module_of "$1")" kube-apiserver "$2" ;;
+    *) k8s_build kubernetes "$1" "$2" ;;
   esac
 }
 

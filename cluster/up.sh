@@ -6,7 +6,8 @@
 #   up.sh --control-plane   etcd, kube-apiserver: up in seconds, for tests of webhooks and of the API
 # An instance that is already up and healthy is kept; anything else that is left of it is removed first.
 # The last line printed is KUBECONFIG=<path>.
-# Environment: STEPMEMO_RUN (state, /tmp/stepmemo), STEPMEMO_PORT_OFFSET (0), STEPMEMO_CACHE, ARGO, ARGO_REQUEUE.
+# Environment: STEPMEMO_RUN (state, /tmp/stepmemo), STEPMEMO_PORT_OFFSET (0), STEPMEMO_CACHE, ARGO, ARGO_REQUEUE,
+# K8S (an API server of this version, and the rest as ever: 1.37.2, 1.30.14).
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 for part in cleanup pki control-plane node images; do . "$CLUSTER_DIR/lib/$part.sh"; done
 
@@ -24,7 +25,7 @@ esac
 # healthy: what belongs to this mode runs and answers.
 healthy() {
   local name
-  [ "$(cat "$RUN/mode" 2>/dev/null)" = "$mode" ] && [ -e "$RUN/ready" ] || return 1
+  [ "$(cat "$RUN/mode" 2>/dev/null)" = "$mode" ] && [ "$(cat "$RUN/api-server" 2>/dev/null)" = "$API_SERVER" ] && [ -e "$RUN/ready" ] || return 1
   for name in $(cd "$RUN/pids" && ls); do running "$name" || return 1; done
   kubectl get --raw /readyz >/dev/null 2>&1
 }
@@ -57,6 +58,7 @@ if ! healthy; then
   mkdir -p "$RUN"/{etc,log,pids,bin}
   touch "$RUN/.stepmemo"
   echo $mode >"$RUN/mode"
+  echo "$API_SERVER" >"$RUN/api-server"
   ln -s "$(artifact kubectl)" "$RUN/bin/kubectl"
   make_pki 2>"$RUN/log/openssl.log"
   control_plane

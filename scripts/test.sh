@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs suites and closes with one line over all of their tests: 'N passed, N failed'.
-#   scripts/test.sh SUITE…      of check, unit, integration, e2e, oracle, matrix
+#   scripts/test.sh SUITE…      of check, unit, integration, move-policy, e2e, oracle, matrix
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -gt 0 ] || { sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 2; }
@@ -16,10 +16,10 @@ step() {
   "$@" || { echo "== $name failed"; failures=$((failures + 1)); }
 }
 
-suite() {
+suite() { # PROJECT [LABEL [FILE]]
   local project=$1 label=${2:-$1}
   step "$label" npm exec -- vitest run --config test/vitest.config.ts --project "$project" \
-    --reporter default --reporter json --outputFile.json="$reports/$label.json"
+    --reporter default --reporter json --outputFile.json="$reports/$label.json" ${3:+"$3"}
 }
 
 make --no-print-directory build || { echo '0 passed, 1 failed'; exit 1; }
@@ -29,7 +29,11 @@ for name in "$@"; do
     unit | integration) suite "$name" ;;
     oracle) step oracle make --no-print-directory look-ahead-oracle CASES=1000 ;;
     e2e) suite e2e "e2e-${ARGO:-4.0.5}" ;;
-    matrix) for version in 4.0.5 3.7.15 3.4.17; do ARGO=$version suite e2e "e2e-$version"; done ;;
+    move-policy) K8S=1.37.2 suite integration move-policy test/integration/move-policy.test.ts ;;
+    matrix)
+      for version in 1.30.14 '' 1.37.2; do K8S=$version suite integration "integration-${version:-default}"; done
+      for version in 4.0.5 3.7.15 3.4.17; do ARGO=$version suite e2e "e2e-$version"; done
+      ;;
     *) echo "no such suite: $name"; exit 2 ;;
   esac
 done

@@ -24,7 +24,7 @@ start_etcd() {
 start_apiserver() {
   # --enable-aggregator-routing: a webhook's Service is resolved to its endpoints, without kube-proxy.
   # --kubelet-preferred-address-types: the node's name resolves nowhere (kubectl logs, exec).
-  start kube-apiserver "$(artifact kube-apiserver)" --etcd-servers="http://127.0.0.1:$(port 12379)" \
+  start kube-apiserver "$(artifact "$API_SERVER")" --etcd-servers="http://127.0.0.1:$(port 12379)" \
     --bind-address=0.0.0.0 --secure-port="$(port 6443)" --advertise-address="$BRIDGE_IP" \
     --tls-cert-file="$PKI/kube-apiserver.crt" --tls-private-key-file="$PKI/kube-apiserver.key" --cert-dir="$PKI" \
     --client-ca-file="$PKI/ca.crt" --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \

@@ -181,6 +181,17 @@ export const RESOURCES = {
     version: 'v1',
     resource: 'validatingadmissionpolicybindings',
   },
+  /** Kubernetes 1.36 or later. */
+  mutatingAdmissionPolicies: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    resource: 'mutatingadmissionpolicies',
+  },
+  mutatingAdmissionPolicyBindings: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    resource: 'mutatingadmissionpolicybindings',
+  },
   workflows: { group: 'argoproj.io', version: 'v1alpha1', resource: 'workflows' },
   workflowTemplates: { group: 'argoproj.io', version: 'v1alpha1', resource: 'workflowtemplates' },
   clusterWorkflowTemplates: { group: 'argoproj.io', version: 'v1alpha1', resource: 'clusterworkflowtemplates' },

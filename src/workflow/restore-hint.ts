@@ -30,6 +30,7 @@ const VALUE_OF = {
   cache: RESTORE_CACHE_ANNOTATION,
   maxAge: RESTORE_MAX_AGE_ANNOTATION,
 } as const satisfies Record<Field, string>;
+const NO_VALUES = Object.fromEntries(Object.values(VALUE_OF).map((name) => [name, undefined]));
 export const RESTORE_ANNOTATIONS = [RESTORE_ANNOTATION, ...Object.values(VALUE_OF)] as const;
 
 /** What stood in place of the annotations: an empty map or null, in `annotations` or in `metadata`. */
@@ -68,13 +69,12 @@ export function writeHint(
   const hint = isDescribed
     ? formatWords({ kept, was, shapes })
     : formatJson({ memoize: reading.block, ...(kept.length > 0 && { kept }), ...(was !== undefined && { was }) });
-  const noValues = Object.fromEntries(Object.values(VALUE_OF).map((name) => [name, undefined]));
-  return { ...noValues, ...(isDescribed && values), [RESTORE_ANNOTATION]: hint };
+  return { ...NO_VALUES, ...(isDescribed && values), [RESTORE_ANNOTATION]: hint };
 }
 
 /** The annotations of a hint that says what stood in place of the annotations, and no more. */
 export function writePlace(was: EmptyPlace | undefined): Readonly<Record<string, string | undefined>> {
-  return { [RESTORE_ANNOTATION]: was };
+  return { ...NO_VALUES, [RESTORE_ANNOTATION]: was };
 }
 
 function shapesOf(reading: MemoizeBlock, kept: readonly Field[]): readonly Shape[] {

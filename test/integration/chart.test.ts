@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { renderBase } from '../../scripts/manifests.ts';
+import { renderManifests } from '../../scripts/manifests.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
 import { clusterInfo, createNamespace } from './harness.ts';
@@ -51,12 +51,12 @@ const find = (objects: readonly KubeObject[], kind: string, name = 'stepmemo') =
   objects.find((object) => object.kind === kind && object.metadata?.name === name);
 
 describe('the chart', () => {
-  it('is what manifests/base is made from', async () => {
-    const made = renderBase(helms['3']);
+  it('is what manifests/ is made from', async () => {
+    const made = renderManifests(helms['3']);
     for (const [file, text] of made) {
-      expect(await readFile(join(ROOT, 'manifests/base', file), 'utf8'), file).toBe(text);
+      expect(await readFile(join(ROOT, 'manifests', file), 'utf8'), file).toBe(text);
     }
-    const others = (await readdir(join(ROOT, 'manifests/base'))).filter((file) => !made.has(file));
+    const others = (await readdir(join(ROOT, 'manifests/base'))).filter((file) => !made.has(join('base', file)));
     expect(others.sort()).toEqual(['kustomization.yaml', 'namespace.yaml', 'settings.env']);
   });
 

@@ -26,6 +26,8 @@ export interface ClusterInfo {
   /** Kubeconfig with a token of ServiceAccount stepmemo/stepmemo: what the server runs with. */
   readonly serverKubeconfig: string;
   readonly kubectl: string;
+  /** Of the API server: 34 for 1.34. */
+  readonly minorVersion: number;
   /** Address of this host that the API server takes in an EndpointSlice (it refuses loopback). */
   readonly hostAddress: string;
   /** A folder for the tests' own files; removed at the end. */
@@ -164,7 +166,17 @@ async function install(slot: number): Promise<ClusterInfo> {
   const serverKubeconfig = join(scratch, 'server.kubeconfig');
   await writeServerKubeconfig(admin, serverKubeconfig);
   await waitForPolicies(admin);
-  return { adminKubeconfig, serverKubeconfig, kubectl, hostAddress: HOST_ADDRESS, scratch, argoManifests };
+  const { minor } = (await admin.require('GET', '/version')) as unknown as { minor: string };
+  const minorVersion = Number.parseInt(minor, 10);
+  return {
+    adminKubeconfig,
+    serverKubeconfig,
+    kubectl,
+    minorVersion,
+    hostAddress: HOST_ADDRESS,
+    scratch,
+    argoManifests,
+  };
 }
 
 /** Argo's manifests out of its Go module, in the version that cluster/ pins. */

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { runMigrateCluster } from '../../src/cli/commands/migrate.ts';
@@ -127,6 +128,7 @@ describe('stepmemo uninstall', () => {
     const created = must(await admin.create({ resource: RESOURCES.workflowTemplates, namespace: NAMESPACE }, template));
     const { lines, out } = output();
     expect(await runMigrateCluster({ allNamespaces: true, yes: true }, { kube, out })).toBe(0);
+    await installMovePolicy();
     await createGatedPod('left', { labels: { 'workflows.argoproj.io/workflow': 'wf' } });
 
     expect(await runUninstall({ ...options, yes: false }, { kube, out }), lines.join('\n')).toBe(0);
@@ -146,6 +148,18 @@ describe('stepmemo uninstall', () => {
     expect(await findTraces()).toEqual(['namespaces/stepmemo (being deleted)']);
   });
 });
+
+/** The policy that would move again what an uninstall moves back; on an API server that has such policies. */
+async function installMovePolicy(): Promise<void> {
+  if (cluster.minorVersion < 36) return;
+  const file = new URL('../../manifests/components/move-in-api-server/policies-move.yaml', import.meta.url).pathname;
+  await promisify(execFile)(cluster.kubectl, ['--kubeconfig', cluster.adminKubeconfig, 'apply', '-f', file]);
+  const url = `/apis/argoproj.io/v1alpha1/namespaces/${NAMESPACE}/workflowtemplates?dryRun=All`;
+  const probe = { ...template, metadata: { name: 'probe' } };
+  await waitFor(async () => JSON.stringify((await admin.request('POST', url, probe)).body).includes('moved-from'), {
+    what: 'the policy to move',
+  });
+}
 
 /** The server itself, without the Service in front of it: its controller is what matters here. */
 async function startServer(): Promise<void> {

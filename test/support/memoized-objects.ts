@@ -102,14 +102,18 @@ export const oddObject: fc.Arbitrary<JsonObject> = fc.tuple(kind, reuse, spec).m
 
 // ---- plain objects
 
-const plainBlock = fc.record(
-  {
-    key: text,
-    maxAge: text,
-    cache: fc.record({ configMap: fc.record({ name: text, key: fc.constant('') }, { requiredKeys: ['name'] }) }),
-  },
-  { requiredKeys: [] },
-);
+/** `partial` lacks members, as the minimal CRDs admit; the full ones of Argo 4.0 ask for all three. */
+type Blocks = 'complete' | 'partial';
+
+const plainBlock = (blocks: Blocks) =>
+  fc.record(
+    {
+      key: text,
+      maxAge: text,
+      cache: fc.record({ configMap: fc.record({ name: text, key: fc.constant('') }, { requiredKeys: ['name'] }) }),
+    },
+    { requiredKeys: blocks === 'complete' ? ['key', 'maxAge', 'cache'] : [] },
+  );
 /** As users write them, and as earlier moves have left them. */
 const plainAnnotations = fc.oneof(
   fc.dictionary(
@@ -158,35 +162,58 @@ const otherBody = fc.constantFrom<JsonObject>(
   { plugin: { p: {} } },
   {},
 );
-const common = fc.record({ memoize: plainBlock, metadata: plainMetadata }, { requiredKeys: [] });
-const withBody = (body: fc.Arbitrary<JsonObject>) =>
-  fc.tuple(common, body).map(([one, other]): JsonObject => ({ ...one, ...other }));
-const leaf = withBody(fc.oneof(podBody, podBody, otherBody));
-const call = (index: number, inline: JsonObject) => ({ name: `n${index}`, inline });
-const calls = fc.array(leaf, { maxLength: 2 }).map((inline) => inline.map((one, index) => call(index, one)));
-const plainTemplate = fc.oneof(
-  leaf,
-  withBody(fc.array(calls, { maxLength: 2 }).map((steps) => ({ steps }))),
-  withBody(calls.map((tasks) => ({ dag: { tasks } }))),
-);
-/** Steps that a copy of the defaults stands in already, current or not. */
-const withCopy = plainBlock.map((memoize) => ({
-  steps: [],
-  memoize,
-  metadata: { annotations: { 'stepmemo.io/copied-from': 'templateDefaults.memoize' } },
-}));
-const plainSpec = fc
-  .tuple(
-    fc.array(fc.oneof({ weight: 8, arbitrary: plainTemplate }, { weight: 1, arbitrary: withCopy }), { maxLength: 4 }),
-    fc.option(common, { nil: undefined, freq: 2 }),
-    fc.option(plainMetadata, { nil: undefined }),
-  )
-  .map(([templates, templateDefaults, podMetadata]) => ({
-    entrypoint: 't0',
-    templates: templates.map((template, index) => ({ name: `t${index}`, ...template })),
-    templateDefaults,
-    podMetadata,
+function plainSpec(blocks: Blocks) {
+  const common = fc.record({ memoize: plainBlock(blocks), metadata: plainMetadata }, { requiredKeys: [] });
+  const withBody = (body: fc.Arbitrary<JsonObject>) =>
+    fc.tuple(common, body).map(([one, other]): JsonObject => ({ ...one, ...other }));
+  const leaf = withBody(fc.oneof(podBody, podBody, otherBody));
+  const call = (index: number, inline: JsonObject) => ({ name: `n${index}`, inline });
+  const calls = fc
+    .array(leaf, { minLength: 1, maxLength: 2 })
+    .map((inline) => inline.map((one, index) => call(index, one)));
+  const plainTemplate = fc.oneof(
+    leaf,
+    withBody(fc.array(calls, { minLength: 1, maxLength: 2 }).map((steps) => ({ steps }))),
+    withBody(calls.map((tasks) => ({ dag: { tasks } }))),
+  );
+  /** Steps that a copy of the defaults stands in already, current or not. */
+  const withCopy = plainBlock(blocks).map((memoize) => ({
+    steps: [[]],
+    memoize,
+    metadata: { annotations: { 'stepmemo.io/copied-from': 'templateDefaults.memoize' } },
   }));
+  return fc
+    .tuple(
+      fc.array(fc.oneof({ weight: 8, arbitrary: plainTemplate }, { weight: 1, arbitrary: withCopy }), { maxLength: 4 }),
+      fc.option(common, { nil: undefined, freq: 2 }),
+      fc.option(plainMetadata, { nil: undefined }),
+    )
+    .map(([templates, templateDefaults, podMetadata]) => ({
+      entrypoint: 't0',
+      templates: templates.map((template, index) => ({ name: `t${index}`, ...template })),
+      templateDefaults,
+      podMetadata,
+    }));
+}
 
-/** What the policy in the API server moves to the letter, valid by Argo's full CRDs. */
-export const plainObject: fc.Arbitrary<JsonObject> = fc.tuple(kind, reuse, plainSpec).map(toObject);
+/** What the policy in the API server moves to the letter. */
+export const plainObject = (blocks: Blocks): fc.Arbitrary<JsonObject> =>
+  fc.tuple(kind, reuse, plainSpec(blocks)).map(toObject);
+
+/** A plain object with something else in one place of its spec. */
+export const damagedObject: fc.Arbitrary<JsonObject> = fc
+  .tuple(plainObject('partial'), fc.nat(), fc.constantFrom<unknown>(null, 0, 'text', [], {}))
+  .map(([object, choice, value]) => {
+    const damaged = structuredClone(object);
+    const places = placesIn(damaged.spec);
+    const place = places[choice % places.length];
+    if (place !== undefined) place.holder[place.member] = value;
+    return damaged;
+  });
+
+function placesIn(value: unknown): { holder: Record<string, unknown>; member: string }[] {
+  if (typeof value !== 'object' || value === null) return [];
+  // A list is a holder as well, by its positions.
+  const holder = value as Record<string, unknown>;
+  return Object.keys(holder).flatMap((member) => [{ holder, member }, ...placesIn(holder[member])]);
+}

@@ -19,7 +19,13 @@ const PART_OF = 'app.kubernetes.io/part-of=stepmemo';
 
 const rbac = (resource: string): ResourcePath => ({ group: 'rbac.authorization.k8s.io', version: 'v1', resource });
 
-const WEBHOOKS = [RESOURCES.mutatingWebhookConfigurations, RESOURCES.validatingWebhookConfigurations];
+/** What would move memoize again that has moved back, and hold back new pods. */
+const INTERCEPTORS = [
+  RESOURCES.mutatingWebhookConfigurations,
+  RESOURCES.validatingWebhookConfigurations,
+  RESOURCES.mutatingAdmissionPolicyBindings,
+  RESOURCES.mutatingAdmissionPolicies,
+];
 /** Bindings before what they bind, so that nothing is half in force. */
 const CLUSTER_OBJECTS = [
   RESOURCES.admissionPolicyBindings,
@@ -49,7 +55,8 @@ export interface Doomed {
 
 /** All that an uninstall will touch. */
 export interface UninstallPlan {
-  readonly webhooks: readonly Doomed[];
+  /** Webhooks and mutating admission policies. */
+  readonly interceptors: readonly Doomed[];
   readonly gatedPods: readonly KubeObject[];
   readonly templates: readonly KubeObject[];
   readonly results: readonly KubeObject[];
@@ -81,7 +88,7 @@ export async function planUninstall(options: UninstallScope, kube: KubeApi): Pro
   const { ownNamespace: namespace, prepare } = options;
   const deployments = await findOwn(kube, RESOURCES.deployments, namespace);
   return {
-    webhooks: await findAll(kube, WEBHOOKS),
+    interceptors: await findAll(kube, INTERCEPTORS),
     gatedPods: must('pods cannot be listed', await listGatedPods(kube)),
     templates: await findMovedTemplates(kube),
     results: await findLeftoverResults(kube),
@@ -173,7 +180,7 @@ export function describePlan(plan: UninstallPlan): string[][] {
   const rows = (step: string, objects: readonly KubeObject[]) => objects.map((object) => [step, nameObject(object)]);
   const objectsOf = (doomed: readonly Doomed[]) => doomed.map(({ object }) => object);
   return [
-    ...rows('delete', objectsOf(plan.webhooks)),
+    ...rows('delete', objectsOf(plan.interceptors)),
     ...rows('end or release', plan.gatedPods),
     ...rows('move memoize back', plan.templates),
     ...rows('delete', plan.results),

@@ -34,8 +34,8 @@ export interface UninstallOptions extends UninstallScope {
 const POLL_MS = 250;
 
 /**
- * `stepmemo uninstall`: takes stepmemo out of a cluster and leaves that as it was. The order matters: webhooks first,
- * so that no new pod is held back; then the gated pods, ended by the server while it runs, released when it has stopped;
+ * `stepmemo uninstall`: takes stepmemo out of a cluster and leaves that as it was. The order matters: webhooks and
+ * the policy that moves memoize first, so that no new pod is held back and nothing is moved again; then the gated pods, ended by the server while it runs, released when it has stopped;
  * then memoize moves back into stored templates; then everything else goes, the namespace last. Where another program owns
  * the objects, `--prepare` does all of it but the last step.
  */
@@ -83,7 +83,7 @@ async function noteWhatStays(options: UninstallOptions, { kube, out }: KubeComma
 async function carryOut(plan: UninstallPlan, options: UninstallOptions, deps: KubeCommandDeps): Promise<number> {
   const { kube, out } = deps;
   out.print('');
-  await removeAll(plan.webhooks, kube, out);
+  await removeAll(plan.interceptors, kube, out);
   const arePodsFree = await freePods(plan, options, deps);
   const areTemplatesBack = await restoreTemplates(plan.templates, deps);
   for (const result of await findLeftoverResults(kube)) {

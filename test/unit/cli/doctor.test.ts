@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { OUTAGE_POLICY_NAMES } from '../../../src/base/names.ts';
 import { runDoctor } from '../../../src/cli/commands/doctor.ts';
-import { type KubeObject, RESOURCES } from '../../../src/kube/types.ts';
+import { type KubeObject, RESOURCES, type ResourcePath } from '../../../src/kube/types.ts';
 import { fail, MemoryKube } from '../kube/memory-kube.ts';
 
 /*
@@ -27,6 +28,29 @@ function controller(env: Record<string, string>, image = 'quay.io/argoproj/workf
     spec: { template: { spec: { serviceAccountName: 'argo', containers: [container] } } },
   });
 }
+
+describe('an outage', () => {
+  const put = (resource: ResourcePath, name: string) =>
+    kube.put(resource, { metadata: { name }, spec: { policyName: name } });
+
+  it('goes unnoticed without the policies that warn of it', async () => {
+    expect(await findings('outage')).toMatchObject([
+      { state: 'problem', detail: expect.stringContaining('stepmemo-silent') },
+    ]);
+  });
+
+  it('is told by the policies that warn of it', async () => {
+    for (const name of OUTAGE_POLICY_NAMES) put(RESOURCES.admissionPolicies, name);
+    expect(await findings('outage')).toMatchObject([{ state: 'ok', detail: expect.stringContaining('warns') }]);
+  });
+
+  it('harms no workflow where the API server moves memoize, for namespaces and for the cluster', async () => {
+    put(RESOURCES.mutatingAdmissionPolicyBindings, 'stepmemo-move');
+    expect(await findings('outage')).toMatchObject([{ state: 'problem' }]);
+    put(RESOURCES.mutatingAdmissionPolicyBindings, 'stepmemo-move-clusterworkflowtemplates');
+    expect(await findings('outage')).toMatchObject([{ state: 'ok', detail: expect.stringContaining('moves memoize') }]);
+  });
+});
 
 describe('the workflow controller', () => {
   it.each([

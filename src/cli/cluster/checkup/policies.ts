@@ -1,7 +1,8 @@
-import { OUTAGE_POLICY_NAMES, POLICY_NAMES } from '../../../base/names.ts';
+import { MOVE_POLICY_NAMES, OUTAGE_POLICY_NAMES, POLICY_NAMES } from '../../../base/names.ts';
 import { enforcedPolicy } from '../../../informers/read-objects.ts';
-import { RESOURCES } from '../../../kube/types.ts';
-import { type Check, ok, problem, unchecked } from './finding.ts';
+import { type KubeApi, type KubeObject, RESOURCES } from '../../../kube/types.ts';
+import { listOrNone } from '../kube-command.ts';
+import { type Check, type Finding, ok, problem, unchecked } from './finding.ts';
 
 export const checkPolicies: Check = async ({ kube }) => {
   const policies = await kube.list({ resource: RESOURCES.admissionPolicies });
@@ -11,15 +12,7 @@ export const checkPolicies: Check = async ({ kube }) => {
   const there = new Set(policies.value.map(({ metadata }) => metadata?.name));
   const enforced = new Set(bindings.value.map(enforcedPolicy));
   const missing = POLICY_NAMES.filter((name) => !there.has(name) || !enforced.has(name));
-  const untold = OUTAGE_POLICY_NAMES.filter((name) => !there.has(name));
-  const floor =
-    untold.length === 0
-      ? ok('outage', 'the API server warns about what is submitted while stepmemo is away')
-      : problem(
-          'outage',
-          `an outage goes unnoticed: ${untold.join(', ')} missing`,
-          'Apply the manifests whole; better, run stepmemo migrate on your manifests.',
-        );
+  const floor = await checkFloor(kube, there);
   if (missing.length > 0)
     return [
       problem(
@@ -31,3 +24,23 @@ export const checkPolicies: Check = async ({ kube }) => {
     ];
   return [ok('admission policies', `all ${POLICY_NAMES.length} are enforced`), floor];
 };
+
+/** What becomes of a Workflow with memoize that is submitted while stepmemo is away. */
+async function checkFloor(kube: KubeApi, there: ReadonlySet<string | undefined>): Promise<Finding> {
+  const bindings = await listOrNone(kube, { resource: RESOURCES.mutatingAdmissionPolicyBindings });
+  const bound = new Set(bindings.ok ? bindings.value.map(enforcedMutation) : []);
+  if (MOVE_POLICY_NAMES.every((name) => bound.has(name))) {
+    return ok('outage', 'the API server moves memoize itself: what is submitted while stepmemo is away runs, uncached');
+  }
+  const untold = OUTAGE_POLICY_NAMES.filter((name) => !there.has(name));
+  if (untold.length === 0) return ok('outage', 'the API server warns about what is submitted while stepmemo is away');
+  return problem(
+    'outage',
+    `an outage goes unnoticed: ${untold.join(', ')} missing`,
+    'Apply the manifests whole; better, run stepmemo migrate on your manifests.',
+  );
+}
+
+function enforcedMutation({ spec }: KubeObject): unknown {
+  return (spec as { policyName?: unknown } | undefined)?.policyName;
+}
