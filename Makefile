@@ -88,6 +88,10 @@ test-move-policy: ## The move of memoize in the API server, held against the web
 test-outage: build ## Workflows of every kind while stepmemo is away, with each floor (K8S=1.37.2 for the policy's)
 	OUTAGE_MATRIX=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
 
+.PHONY: test-upgrade
+test-upgrade: build ## Roll-back to an older version and the upgrade from it, under running workflows (PREVIOUS=v0.1.0, a tag or a commit)
+	PREVIOUS=$(or $(PREVIOUS),v0.1.0) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/upgrade.test.ts
+
 .PHONY: test-matrix
 test-matrix: ## Integration on each API server (1.30.14, 1.34.4, 1.37.2), e2e on each supported Argo (4.0.5, 3.7.15, 3.4.17)
 	scripts/test.sh matrix

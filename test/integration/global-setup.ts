@@ -162,6 +162,9 @@ async function install(slot: number): Promise<ClusterInfo> {
   for (const service of ['stepmemo', 'stepmemo-leader', 'stepmemo-followers']) {
     const slices = '/apis/discovery.k8s.io/v1/namespaces/stepmemo/endpointslices';
     await admin.require('POST', slices, endpointSlice(service));
+    // API servers before 1.33 look there for the Service of a webhook.
+    const endpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { name: service } };
+    await admin.require('POST', '/api/v1/namespaces/stepmemo/endpoints', endpoints);
   }
   const serverKubeconfig = join(scratch, 'server.kubeconfig');
   await writeServerKubeconfig(admin, serverKubeconfig);

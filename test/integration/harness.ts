@@ -293,6 +293,9 @@ export async function pointServiceAt(
           { name: 'capture', port: first.capturePort, protocol: 'TCP' },
         ];
   await admin.require('PATCH', path, { endpoints, ports }, 'application/merge-patch+json');
+  const subsets = first === undefined ? [] : [{ addresses: [{ ip: clusterInfo().hostAddress }], ports }];
+  const old = `/api/v1/namespaces/stepmemo/endpoints/${service}`;
+  await admin.require('PATCH', old, { subsets }, 'application/merge-patch+json');
 }
 
 /** Ports that nobody listens on at this moment. */
