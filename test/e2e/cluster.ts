@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { NODE_ID_ANNOTATION, WORKFLOW_LABEL } from '../../src/argo/names.ts';
 import type { Outputs } from '../../src/argo/outputs.ts';
 import { isOlderThan, parseArgoVersion } from '../../src/argo/versions.ts';
-import { ENABLED_LABEL, KEY_ANNOTATION, LOOK_AHEAD_ANNOTATION } from '../../src/base/names.ts';
+import { ENABLED_LABEL, HIT_GATE, KEY_ANNOTATION, LOOK_AHEAD_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES, type ResourcePath } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import { connect, type TestKube } from '../integration/test-kube.ts';
@@ -285,4 +285,18 @@ export async function untilEntries(namespace: string, cache: string, count: numb
     },
     { what: `${count} entries in ${cache}`, deadlineMs: 30_000 },
   );
+}
+
+/** Held back now: a completed pod keeps the gate in its spec for good. */
+export const isHeld = (pod: KubeObject): boolean =>
+  (pod.status as { phase?: string }).phase === 'Pending' &&
+  ((pod.spec as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(({ name }) => name === HIT_GATE);
+
+/** Waits until all pods of these workflows are held for their hits, and each has one. */
+export async function untilHeld(namespace: string, names: readonly string[]): Promise<void> {
+  const pods = () => Promise.all(names.map((name) => podsOf({ namespace, name })));
+  await waitFor(async () => (await pods()).every((ofOne) => ofOne.some(isHeld)), {
+    what: 'the pods to be held',
+    deadlineMs: 30_000,
+  });
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DECISION_ANNOTATION, HIT_GATE, RESULT_POD_UID_ANNOTATION } from '../../src/base/names.ts';
+import { DECISION_ANNOTATION, RESULT_POD_UID_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {
@@ -8,6 +8,7 @@ import {
   describeWorkflow,
   entryOf,
   givenNamespace,
+  isHeld,
   memoizedSteps,
   podsOf,
   submit,
@@ -66,11 +67,6 @@ async function onlyPod(name: string): Promise<KubeObject> {
 
 const containerNames = (pod: KubeObject | undefined): readonly string[] =>
   ((pod?.spec as { containers?: { name: string }[] } | undefined)?.containers ?? []).map(({ name }) => name);
-
-/** Held back now: a completed pod keeps the gate in its spec for good. */
-const isGated = (pod: KubeObject): boolean =>
-  (pod.status as { phase?: string }).phase === 'Pending' &&
-  ((pod.spec as { schedulingGates?: { name: string }[] }).schedulingGates ?? []).some(({ name }) => name === HIT_GATE);
 
 describe('a step that ends badly', () => {
   it('leaves no entry when it fails, and the workflow fails as ever', async () => {
@@ -204,7 +200,7 @@ describe('a hit while the server crashes', () => {
     let name = '';
     await whileNobodyLeads(async () => {
       name = await submit(namespace, workflow('crash-before'));
-      expect(isGated(await onlyPod(name))).toBe(true);
+      expect(isHeld(await onlyPod(name))).toBe(true);
       signal(await serverProcesses(), 'SIGKILL');
     });
     const ended = await untilEnded(namespace, name);
@@ -263,7 +259,7 @@ describe('a hit while the server crashes', () => {
     let name = '';
     await whileNobodyLeads(async () => {
       name = await submit(namespace, workflow('entry-gone'));
-      expect(isGated(await onlyPod(name))).toBe(true);
+      expect(isHeld(await onlyPod(name))).toBe(true);
       const kube = await admin();
       const cache = { resource: RESOURCES.configMaps, namespace, name: 'faults' };
       must(await kube.patch(cache, [{ op: 'remove', path: '/data/entry-gone' }]));
@@ -278,7 +274,7 @@ describe('a hit while the server crashes', () => {
     await givenEntry('deleted');
     await whileNobodyLeads(async () => {
       const name = await submit(namespace, workflow('deleted'));
-      expect(isGated(await onlyPod(name))).toBe(true);
+      expect(isHeld(await onlyPod(name))).toBe(true);
       const kube = await admin();
       must(await kube.remove({ resource: RESOURCES.workflows, namespace, name }));
       await waitFor(async () => (await podsOf({ namespace, name })).length === 0, {
@@ -308,7 +304,7 @@ describe('a hit while the server crashes', () => {
         { what: 'the step to time out', deadlineMs: 60_000 },
       );
     });
-    await waitFor(async () => !(await podsOf({ namespace, name })).some(isGated), {
+    await waitFor(async () => !(await podsOf({ namespace, name })).some(isHeld), {
       what: 'the gated pod to be deleted',
       deadlineMs: 60_000,
     });
@@ -330,7 +326,7 @@ describe('a hit while the server crashes', () => {
     for (const name of [...names, ...misses])
       expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Succeeded' });
     const pods = (await Promise.all(names.map((name) => podsOf({ namespace, name })))).flat();
-    expect(pods.some(isGated)).toBe(false);
+    expect(pods.some(isHeld)).toBe(false);
   });
 });
 

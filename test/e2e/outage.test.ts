@@ -4,9 +4,20 @@ import type { JsonObject } from '../../src/base/json.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { judgeWorkflow } from '../../src/workflow/mutate-workflow.ts';
 import { must, waitFor } from '../integration/harness.ts';
-import { admin, describeWorkflow, type EndedWorkflow, givenNamespace, kubectl, submit, untilEnded } from './cluster.ts';
+import {
+  admin,
+  describeWorkflow,
+  type EndedWorkflow,
+  givenNamespace,
+  kubectl,
+  memoizedSteps,
+  submit,
+  untilEnded,
+  untilEntries,
+  untilHeld,
+} from './cluster.ts';
 import { restartDaemon, serverProcesses, signal } from './processes.ts';
-import { scaleServer, untilServerReady } from './server.ts';
+import { scaleServer, untilServerReady, whileNobodyLeads } from './server.ts';
 
 /*
  * What becomes of memoized Workflows of every kind that are submitted while stepmemo is away, with each of the floors of
@@ -172,6 +183,28 @@ describe.each(Object.keys(CONDITIONS).slice(0, isWhole ? undefined : 1))('while 
       });
     } finally {
       await kubectl('delete', '-f', POLICIES);
+    }
+  });
+});
+
+describe.runIf(isWhole)('a pod that is held for a hit', () => {
+  const MINUTES = 10;
+
+  it(`ends when a replica is back after ${MINUTES} minutes without`, { timeout: (MINUTES + 10) * 60_000 }, async () => {
+    const object = migrated(KINDS['one step']());
+    await untilEnded(namespace, await submit(namespace, object));
+    await untilEntries(namespace, 'outage', 1);
+    const names: string[] = [];
+    await whileNobodyLeads(async () => {
+      for (let count = 0; count < 3; count += 1) names.push(await submit(namespace, object));
+      await untilHeld(namespace, names);
+      await scaleServer(0);
+    });
+    await new Promise((resolve) => setTimeout(resolve, MINUTES * 60_000));
+    await scaleServer(2);
+    for (const name of names) {
+      expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Succeeded' });
+      expect((await memoizedSteps({ namespace, name }))[0]).toMatchObject({ decision: 'hit', hasRun: false });
     }
   });
 });

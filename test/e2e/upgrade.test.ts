@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { KubeObject } from '../../src/kube/types.ts';
 import { waitFor } from '../integration/harness.ts';
-import { entryOf, givenNamespace, memoizedSteps, podsOf, submit, untilEnded, untilEntries } from './cluster.ts';
+import { entryOf, givenNamespace, memoizedSteps, submit, untilEnded, untilEntries, untilHeld } from './cluster.ts';
 import { sidecarProcesses } from './processes.ts';
 import { serverPods, whileNobodyLeads } from './server.ts';
 import { runFolder } from './settings.ts';
@@ -65,16 +65,10 @@ function workflow(key: string, script = 'echo x > /tmp/out'): KubeObject {
   };
 }
 
-const isHeld = (pod: KubeObject) =>
-  (pod.status as { phase?: string }).phase === 'Pending' &&
-  ((pod.spec as { schedulingGates?: unknown[] }).schedulingGates ?? []).length > 0;
-
 /** Workflows that are held for their hits. */
 async function givenHeld(count: number): Promise<readonly string[]> {
   const names = await Promise.all(Array.from({ length: count }, () => submit(namespace, workflow('known'))));
-  const areHeld = async () =>
-    (await Promise.all(names.map((name) => podsOf({ namespace, name })))).every((pods) => pods.some(isHeld));
-  await waitFor(areHeld, { what: 'the pods to be held', deadlineMs: 30_000 });
+  await untilHeld(namespace, names);
   return names;
 }
 

@@ -61,7 +61,10 @@ describe.each([
     expect(JSON.stringify(first.spec)).toContain('"stepmemo.io/key":"one"');
     expect((await kubectl(text, 'diff', ...flags)).code).toBe(0);
     expect((await kubectl(text, 'apply', ...flags)).code).toBe(0);
-    expect((await stored(name)).metadata?.resourceVersion).toBe(first.metadata?.resourceVersion);
+    const second = await stored(name);
+    expect(second.spec).toEqual(first.spec);
+    // An API server of 1.30 writes the time of an apply that a webhook has made a change of nothing.
+    if (clusterInfo().minorVersion > 30) expect(second.metadata?.resourceVersion).toBe(first.metadata?.resourceVersion);
   });
 
   it('of another key brings that key', async () => {
