@@ -56,6 +56,9 @@ const valuesSchema = z.strictObject({
   policy: z.strictObject({ failurePolicy: z.enum(['Ignore', 'Fail']) }),
   outage: z.strictObject({
     refuse: z.boolean().describe('Refuse a Workflow that still has memoize after admission, instead of warning of it.'),
+    moveInApiServer: z
+      .boolean()
+      .describe('Move memoize into annotations inside the API server too. Kubernetes 1.36 or later.'),
   }),
   podDisruptionBudget: switchOf,
   networkPolicy: switchOf,

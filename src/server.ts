@@ -19,6 +19,7 @@ import { createCaptureServer } from './capture/server.ts';
 import { type Config, decisionSettings } from './config/config.ts';
 import { startController } from './controller/controller.ts';
 import { startSelfCheck } from './controller/self-check.ts';
+import { startTroubleTeller } from './controller/tell-troubles.ts';
 import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
 import { readOwnImage } from './kube/own-pod.ts';
@@ -129,10 +130,21 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     ...cluster.missingOutagePolicies.map((name) => `${name} is missing: users are not warned of an outage`),
     ...unnamed.troubles(),
     ...(tooLittle === undefined ? [] : [tooLittle]),
-    ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble]),
   ];
+  const stopTelling = startTroubleTeller({
+    troubles,
+    namespace: config.ownNamespace,
+    isLeader: () => controller.isLeader,
+    recordEvent,
+  });
   const beforeMetrics = (): void => metrics.setMissingOutagePolicies(cluster.missingOutagePolicies.length);
-  const ops = createOpsApp({ readiness, troubles, registry: metrics.registry, beforeMetrics });
+  const ops = createOpsApp({
+    readiness,
+    // The self-check has an Event of its own.
+    troubles: () => [...troubles(), ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble])],
+    registry: metrics.registry,
+    beforeMetrics,
+  });
 
   warmUp(cluster, settings());
   cluster.start();
@@ -160,6 +172,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     async stop() {
       isStopping = true;
       selfCheck.stop();
+      stopTelling();
       await new Promise((resolve) => setTimeout(resolve, config.shutdownGraceMs));
       await Promise.all(servers.map(close));
       await controller.stop();

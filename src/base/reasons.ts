@@ -172,6 +172,10 @@ export const REASONS = {
     meaning: 'The API server does not call stepmemo, so nothing is memoized.',
     fix: 'Let the control plane reach port 8443 of the pods (NetworkPolicy, firewall, `hostNetwork`); `stepmemo doctor` looks at the certificates.',
   },
+  'installation-incomplete': {
+    meaning: 'Something of the installation is missing or wrong; the Event on the Deployment says what.',
+    fix: 'Do what `stepmemo doctor` says; often the manifests were not applied whole.',
+  },
   // ---- policy: beside these the name of the rule is the reason, see docs/policy.md
   'policy-kept': { meaning: 'The object keeps to the policy.', fix: '' },
   'findings-old': { meaning: 'The update brings nothing that the stored object did not have already.', fix: '' },
