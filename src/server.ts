@@ -22,6 +22,7 @@ import { startSelfCheck } from './controller/self-check.ts';
 import { startTroubleTeller } from './controller/tell-troubles.ts';
 import { watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
+import { judgeOwnAccount } from './kube/own-account.ts';
 import { readOwnImage } from './kube/own-pod.ts';
 import type { KubeApi } from './kube/types.ts';
 import { judgeMemory } from './memory-bounds.ts';
@@ -59,6 +60,8 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   const config = await withSidecarImage(given, kube, log);
   const tooLittle = judgeMemory(config, process.constrainedMemory());
   if (tooLittle !== undefined) log.warn(tooLittle);
+  const wrongAccount = await judgeOwnAccount(kube, config.ownAccount);
+  if (wrongAccount !== undefined) log.warn(wrongAccount);
   const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
   const recordEvent = createEventRecorder({
@@ -130,6 +133,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     ...cluster.missingOutagePolicies.map((name) => `${name} is missing: users are not warned of an outage`),
     ...unnamed.troubles(),
     ...(tooLittle === undefined ? [] : [tooLittle]),
+    ...(wrongAccount === undefined ? [] : [wrongAccount]),
   ];
   const stopTelling = startTroubleTeller({
     troubles,

@@ -12,7 +12,13 @@ import {
 } from '../kube/types.ts';
 import type { RecordEvent } from '../telemetry/events.ts';
 import type { Action } from './actions.ts';
-import { buildCompletionPatch, buildHealingNote, buildHealingPatch, buildReleasePatch } from './patches.ts';
+import {
+  buildCompletionPatch,
+  buildHealingNote,
+  buildHealingPatch,
+  buildReleasePatch,
+  buildUngatePatch,
+} from './patches.ts';
 import type { PodRecord } from './pod-table.ts';
 import type { ResultTable } from './result-table.ts';
 import { hasCaptureContainer, keepStepPod, type StepPod } from './step-pod.ts';
@@ -81,6 +87,11 @@ function failedOr(failure: KubeFailure): Outcome {
   return isOvertaken(failure) || failure.status === 404 ? { is: 'overtaken' } : { is: 'failed', failure };
 }
 
+/** The API server said no, and would again. */
+function isRefused(failure: KubeFailure): boolean {
+  return (failure.status === 403 || failure.status === 422) && !isOvertaken(failure);
+}
+
 // ---- the way of a hit
 
 /**
@@ -138,7 +149,9 @@ async function deleteResult(context: ExecuteContext, record: PodRecord, result: 
 async function release(context: ExecuteContext, record: PodRecord, action: Doing<'release'>): Promise<Outcome> {
   const { pod } = record;
   const { decision, reason, message } = action;
-  const patched = await context.kube.patch(podPath(pod), buildReleasePatch(pod, decision, reason));
+  let patched = await context.kube.patch(podPath(pod), buildReleasePatch(pod, decision, reason));
+  // Somebody's policy, or our own where we are not the account that it knows, takes exception to the note: it is not worth the step.
+  if (!patched.ok && isRefused(patched)) patched = await context.kube.patch(podPath(pod), buildUngatePatch(pod));
   if (!patched.ok) return failedOr(patched);
   takeIn(record, patched.value);
   context.metrics.outcome(reason);

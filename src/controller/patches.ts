@@ -68,6 +68,19 @@ export function buildCompletionPatch(pod: StepPod, nowMs: number): JsonPatch {
  * captured like any other's; with skip it is Argo's alone.
  */
 export function buildReleasePatch(pod: StepPod, decision: 'miss' | 'skip', reason: Reason): JsonPatch {
+  return [
+    ...buildUngatePatch(pod),
+    ...(pod.hasAnnotations
+      ? ([
+          { op: 'add', path: pointer('metadata', 'annotations', DECISION_ANNOTATION), value: decision },
+          { op: 'add', path: pointer('metadata', 'annotations', REASON_ANNOTATION), value: reason },
+        ] as const)
+      : []),
+  ];
+}
+
+/** Takes our gates away and leaves no note: what anybody may do who may change pods. */
+export function buildUngatePatch(pod: StepPod): JsonPatch {
   // From the back, so that the positions of those before stay right.
   const positions = ownGates(pod)
     .map((gate) => pod.gates.indexOf(gate))
@@ -76,12 +89,6 @@ export function buildReleasePatch(pod: StepPod, decision: 'miss' | 'skip', reaso
     testUid(pod),
     ...testGates(pod),
     ...positions.map((position) => ({ op: 'remove', path: pointer('spec', 'schedulingGates', position) }) as const),
-    ...(pod.hasAnnotations
-      ? ([
-          { op: 'add', path: pointer('metadata', 'annotations', DECISION_ANNOTATION), value: decision },
-          { op: 'add', path: pointer('metadata', 'annotations', REASON_ANNOTATION), value: reason },
-        ] as const)
-      : []),
   ];
 }
 

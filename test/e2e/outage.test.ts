@@ -16,7 +16,7 @@ import {
   untilEntries,
   untilHeld,
 } from './cluster.ts';
-import { restartDaemon, serverProcesses, signal } from './processes.ts';
+import { restartDaemon, serverProcesses, setNetwork, signal } from './processes.ts';
 import { scaleServer, untilServerReady, whileNobodyLeads } from './server.ts';
 
 /*
@@ -121,6 +121,12 @@ const CONDITIONS: Readonly<Record<string, (work: () => Promise<void>) => Promise
     const pids = pid === undefined ? [] : [pid];
     signal(pids, 'SIGSTOP');
     await work().finally(() => signal(pids, 'SIGCONT'));
+  },
+  'one of two replicas is cut off the network': async (work) => {
+    const [pid] = await serverProcesses();
+    if (pid === undefined) throw new Error('there is no server');
+    await setNetwork(pid, 'down');
+    await work().finally(() => setNetwork(pid, 'up'));
   },
   'a rollout goes on': async (work) => {
     await kubectl('rollout', 'restart', 'deployment/stepmemo', '-n', 'stepmemo');

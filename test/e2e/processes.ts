@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { runFolder } from './settings.ts';
 
 /*
@@ -84,6 +85,17 @@ async function untilReleased(pid: number): Promise<void> {
     if (state === undefined || (state === 'Z' && threads.length <= 1)) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Cuts a container's pod off the network, or connects it again: the host's end of its only link. */
+export async function setNetwork(pid: number, state: 'up' | 'down'): Promise<void> {
+  const { stdout } = await promisify(execFile)('nsenter', ['-t', `${pid}`, '-n', 'ip', '-o', 'link', 'show', 'eth0']);
+  // `2: eth0@if7: …`: 7 is the index of the other end, here.
+  const index = /@if(\d+)/.exec(stdout)?.[1];
+  const links = await promisify(execFile)('ip', ['-o', 'link']);
+  const name = new RegExp(`^${index}: ([^@:]+)`, 'm').exec(links.stdout)?.[1];
+  if (name === undefined) throw new Error(`no link leads to the pod of process ${pid}`);
+  await promisify(execFile)('ip', ['link', 'set', name, state]);
 }
 
 /** Sends a signal; a process that has gone meanwhile is fine. */

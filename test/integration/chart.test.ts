@@ -60,6 +60,17 @@ describe('the chart', () => {
     expect(others.sort()).toEqual(['kustomization.yaml', 'namespace.yaml', 'settings.env']);
   });
 
+  it('moves memoize in the API server, for those who ask for it on a Kubernetes that can', async () => {
+    const set = ['--set', 'outage.moveInApiServer=true'];
+    expect(await refusalOf(...IMAGE, ...set)).toContain('needs Kubernetes 1.36 or later');
+    const objects = await template([...IMAGE, ...set, '--kube-version', '1.36.0']);
+    const moving = objects.filter(({ kind }) => kind?.startsWith('MutatingAdmissionPolicy') === true);
+    expect(moving).toHaveLength(4);
+    expect(JSON.stringify(find(objects, 'MutatingAdmissionPolicy', 'stepmemo-move'))).toContain(
+      '"values":["memo","kube-system"]',
+    );
+  });
+
   it('has alerts and a dashboard, for those who ask for them', async () => {
     const plain = (await template(IMAGE)).map(({ kind }) => kind);
     expect(plain).not.toContain('PrometheusRule');

@@ -659,6 +659,20 @@ describe('an API server that refuses', () => {
     });
     expect(await isGone(step.resultPath)).toBe(!hasResult);
   });
+
+  test('a note on a released pod keeps it no longer: the gate alone goes', async () => {
+    const strict: KubeWatchApi = {
+      ...kube,
+      patch: async (path, patch, subresource) =>
+        patch.some((operation) => operation.path.startsWith('/metadata/annotations'))
+          ? { ok: false, status: 422, reason: 'Invalid', message: "refused by somebody's policy" }
+          : kube.patch(path, patch, subresource),
+    };
+    await start({ kube: strict });
+    const step = await makeStep({ key: 'refused-note' });
+    await waitFor(async () => (await gatesOf(step)).length === 0, { what: 'the gate to be gone' });
+    expect(await annotationsOf(step)).toMatchObject({ [DECISION_ANNOTATION]: 'hit' });
+  });
 });
 
 describe('beside a foreign gate', () => {

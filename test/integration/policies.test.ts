@@ -560,7 +560,7 @@ describe("the server's own account and the deletion of pods", () => {
   ])('no pod %s', async (_, parts) => {
     expectRefused(await own.remove(pathOf(await madePod(parts))), policy);
   });
-  test.each([{}, { labels: STEP_LABELS }])('no pod that has ended: %j', async (parts) => {
+  test.each([{}, { labels: STEP_LABELS }, GATED])('no pod that has ended: %j', async (parts) => {
     const pod = await madePod(parts);
     must(await admin.patch(pathOf(pod), [{ op: 'replace', path: '/status/phase', value: 'Succeeded' }], 'status'));
     expectRefused(await own.remove(pathOf(pod)), policy);
