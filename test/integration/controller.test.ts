@@ -662,7 +662,7 @@ describe('an API server that refuses', () => {
 
   test('a note on a released pod keeps it no longer: the gate alone goes', async () => {
     const strict: KubeWatchApi = {
-      ...kube,
+      ...dyingAt(Number.POSITIVE_INFINITY, 'before'),
       patch: async (path, patch, subresource) =>
         patch.some((operation) => operation.path.startsWith('/metadata/annotations'))
           ? { ok: false, status: 422, reason: 'Invalid', message: "refused by somebody's policy" }
