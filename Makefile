@@ -88,6 +88,10 @@ test-move-policy: ## The move of memoize in the API server, held against the web
 test-outage: build ## Workflows of every kind while stepmemo is away, with each floor (K8S=1.37.2 for the policy's)
 	OUTAGE_MATRIX=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
 
+.PHONY: test-scale
+test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API server: memory, start and admission
+	SCALE=1 npm exec -- vitest run --config test/vitest.config.ts --project integration test/integration/scale.test.ts
+
 .PHONY: test-upgrade
 test-upgrade: build ## Roll-back to an older version and the upgrade from it, under running workflows (PREVIOUS=v0.1.0, a tag or a commit)
 	PREVIOUS=$(or $(PREVIOUS),v0.1.0) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/upgrade.test.ts

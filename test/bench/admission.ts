@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Agent, request as startRequest } from 'node:https';
 import { judgePod } from '../../src/step/decide-pod.ts';
 import { SETTINGS } from '../unit/step/builders.ts';
-import type { InsideTime } from './admission-server.ts';
+import type { CpuTime, InsideTime } from './admission-server.ts';
 import { CREATOR, createView, podFor, reviewFor } from './pod-reviews.ts';
 
 const WARM_UP_ROUNDS = 500;
@@ -48,6 +48,42 @@ export async function measureAdmission(): Promise<AdmissionTimes> {
   }
 }
 
+/** CPU milliseconds of the server for one review, one sample a batch of `BATCH`, `AT_ONCE` at a time. */
+export type AdmissionLoad = Readonly<Record<Kind, number[]>>;
+const BATCH = 300;
+export const AT_ONCE = 32;
+const BATCHES = 8;
+
+/** Batches of the three kinds in turn. */
+export async function measureAdmissionLoad(): Promise<AdmissionLoad> {
+  const bodies = { hit: reviewFor('hit'), miss: reviewFor('miss'), baseline: reviewFor('miss') };
+  const child = fork(new URL('admission-server.ts', import.meta.url), { stdio: 'inherit' });
+  try {
+    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+    const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE, rejectUnauthorized: false });
+    const cpuMs = async () => {
+      const told = once(child, 'message') as Promise<[CpuTime]>;
+      child.send('cpu');
+      return (await told)[0].cpuMs;
+    };
+    const load: AdmissionLoad = { hit: [], miss: [], baseline: [] };
+    for (let batch = -2; batch < BATCHES; batch += 1) {
+      for (const kind of KINDS) {
+        const before = await cpuMs();
+        await Promise.all(Array.from({ length: BATCH }, () => post(urlOf(port, kind), agent, bodies[kind])));
+        if (batch >= 0) load[kind].push(((await cpuMs()) - before) / BATCH);
+      }
+    }
+    agent.destroy();
+    return load;
+  } finally {
+    child.disconnect();
+  }
+}
+
+const urlOf = (port: number, kind: Kind) =>
+  `https://127.0.0.1:${port}${kind === 'baseline' ? '/baseline' : '/mutate/pods'}`;
+
 interface Ask {
   readonly child: ChildProcess;
   readonly agent: Agent;
@@ -58,9 +94,8 @@ interface Ask {
 
 async function ask({ child, agent, port, kind, body }: Ask): Promise<{ insideMs: number; roundTripMs: number }> {
   const told = once(child, 'message') as Promise<[InsideTime]>;
-  const path = kind === 'baseline' ? '/baseline' : '/mutate/pods';
   const startedMs = performance.now();
-  const answer = await post(`https://127.0.0.1:${port}${path}`, agent, body);
+  const answer = await post(urlOf(port, kind), agent, body);
   const roundTripMs = performance.now() - startedMs;
   const [{ insideMs }] = await told;
   const { response } = JSON.parse(answer) as { response: { auditAnnotations?: { decision?: string } } };

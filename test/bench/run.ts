@@ -1,4 +1,4 @@
-import { measureAdmission, measureDecision } from './admission.ts';
+import { AT_ONCE, measureAdmission, measureAdmissionLoad, measureDecision } from './admission.ts';
 import { CACHES, ENTRIES_PER_CACHE } from './pod-reviews.ts';
 import { measureSidecar, type SidecarTimes } from './sidecar.ts';
 import { median, printTable, type Row, spread } from './statistics.ts';
@@ -33,6 +33,19 @@ async function benchAdmission(): Promise<Ratio[]> {
   return [
     ratioOf('admission of a hit to the baseline', inside.hit, inside.baseline, 4),
     ratioOf('admission of a miss to the baseline', inside.miss, inside.baseline, 4),
+  ];
+}
+
+async function benchAdmissionLoad(): Promise<Ratio[]> {
+  const { hit, miss, baseline } = await measureAdmissionLoad();
+  printTable(`CPU of the server for one review, ${AT_ONCE} at a time`, [
+    ['hit, ms', spread(hit)],
+    ['miss, ms', spread(miss)],
+    ['baseline, ms', spread(baseline)],
+  ]);
+  return [
+    ratioOf('CPU of a hit under load to the baseline', hit, baseline, 8),
+    ratioOf('CPU of a miss under load to the baseline', miss, baseline, 8),
   ];
 }
 
@@ -80,7 +93,12 @@ async function benchSidecar(): Promise<Ratio[]> {
   return [ratioOf("the sidecar's end to a bare Node", times.endMs, times.bareNodeMs, 4)];
 }
 
-const ratios = [...(await benchAdmission()), ...benchDecision(), ...(await benchSidecar())];
+const ratios = [
+  ...(await benchAdmission()),
+  ...(await benchAdmissionLoad()),
+  ...benchDecision(),
+  ...(await benchSidecar()),
+];
 printTable(
   'Ratios of medians',
   ratios.map(({ what, ratio, bound }): Row => [what, ratio.toFixed(2), `bound: ${bound}`]),
