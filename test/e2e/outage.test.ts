@@ -16,7 +16,7 @@ import {
   untilEntries,
   untilHeld,
 } from './cluster.ts';
-import { restartDaemon, serverProcesses, setNetwork, signal } from './processes.ts';
+import { cutOff, restartDaemon, serverProcesses, signal } from './processes.ts';
 import { scaleServer, untilServerReady, whileNobodyLeads } from './server.ts';
 
 /*
@@ -125,8 +125,7 @@ const CONDITIONS: Readonly<Record<string, (work: () => Promise<void>) => Promise
   'one of two replicas is cut off the network': async (work) => {
     const [pid] = await serverProcesses();
     if (pid === undefined) throw new Error('there is no server');
-    await setNetwork(pid, 'down');
-    await work().finally(() => setNetwork(pid, 'up'));
+    await work().finally(await cutOff(pid));
   },
   'a rollout goes on': async (work) => {
     await kubectl('rollout', 'restart', 'deployment/stepmemo', '-n', 'stepmemo');

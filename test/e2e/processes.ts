@@ -87,15 +87,20 @@ async function untilReleased(pid: number): Promise<void> {
   }
 }
 
-/** Cuts a container's pod off the network, or connects it again: the host's end of its only link. */
-export async function setNetwork(pid: number, state: 'up' | 'down'): Promise<void> {
+/**
+ * Cuts a container's pod off the network, at the host's end of its only link. Returns what connects it again, whichever process the
+ * container has by then.
+ */
+export async function cutOff(pid: number): Promise<() => Promise<unknown>> {
   const { stdout } = await promisify(execFile)('nsenter', ['-t', `${pid}`, '-n', 'ip', '-o', 'link', 'show', 'eth0']);
   // `2: eth0@if7: …`: 7 is the index of the other end, here.
   const index = /@if(\d+)/.exec(stdout)?.[1];
   const links = await promisify(execFile)('ip', ['-o', 'link']);
   const name = new RegExp(`^${index}: ([^@:]+)`, 'm').exec(links.stdout)?.[1];
   if (name === undefined) throw new Error(`no link leads to the pod of process ${pid}`);
-  await promisify(execFile)('ip', ['link', 'set', name, state]);
+  const set = (state: 'up' | 'down') => promisify(execFile)('ip', ['link', 'set', name, state]);
+  await set('down');
+  return () => set('up');
 }
 
 /** Sends a signal; a process that has gone meanwhile is fine. */

@@ -1,0 +1,156 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { makesPod, templateKind, walkWorkflow } from '../../src/argo/workflow-walk.ts';
+import { isObject, type JsonObject } from '../../src/base/json.ts';
+import type { KubeObject } from '../../src/kube/types.ts';
+import { type EndedWorkflow, givenNamespace, podsOf, submit, untilEnded, type WorkflowNode } from './cluster.ts';
+import { argoVersion } from './settings.ts';
+
+/*
+ * Argo's own examples, those that run without a network, with every step memoized: without stepmemo, by the pods' way and with
+ * look-ahead, each of the last two twice. All end alike, tree and outputs. ARGO_EXAMPLES=1 (`make test-argo-examples`).
+ */
+const ROOT = new URL('../..', import.meta.url).pathname;
+const AT_ONCE = 6;
+
+/** What a single node without registry and network cannot run, and what does not end within minutes. */
+const CANNOT_RUN =
+  /\b(s3|gcs|oss|git|hdfs|azure|artifactory|raw|http|suspend|resource|plugin|daemon|sidecars|volumes|volumeClaimTemplates|volumeClaimGC):|python|\bbash\b|apk |curl|wget|nslookup|secretKeyRef|cowsay|RANDOM|random/;
+const OTHER_IMAGES = /image: *["']?(?!.*(busybox|alpine|whalesay|debian|ubuntu))\S+/;
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  'forever.yaml': 'does not end',
+  'gc-ttl.yaml': 'is deleted as soon as it has ended',
+  'node-selector.yaml': 'needs nodes of other kinds',
+  'scripts-javascript.yaml': 'needs Node.js in its image',
+};
+
+interface Example {
+  readonly file: string;
+  readonly objects: readonly KubeObject[];
+}
+
+async function readExamples(): Promise<readonly Example[]> {
+  const module = `github.com/argoproj/argo-workflows/v${argoVersion.split('.')[0]}@v${argoVersion}`;
+  const cwd = join(ROOT, 'cluster/modules', `argo-${argoVersion}`);
+  const env = { ...process.env, GOWORK: 'off', GOFLAGS: '-mod=readonly' };
+  const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', module], { cwd, env });
+  const folder = join((JSON.parse(stdout) as { Dir: string }).Dir, 'examples');
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.yaml') && LEFT_OUT[file] === undefined)
+    .flatMap((file) => readExample(file, readFileSync(join(folder, file), 'utf8')));
+}
+
+function readExample(file: string, text: string): readonly Example[] {
+  if (CANNOT_RUN.test(text) || OTHER_IMAGES.test(text) || /synchronization-db/.test(file)) return [];
+  const objects = parseAllDocuments(text.replaceAll(/image: *\S+/g, 'image: busybox:local'))
+    .map((document) => document.toJS() as KubeObject | null)
+    .filter((object) => object !== null);
+  return objects.length === 1 && objects[0]?.kind === 'Workflow' ? [{ file, objects }] : [];
+}
+
+/** As the example, for a namespace of ours; memoized where a step's key can be told. */
+function prepare({ file, objects }: Example, isMemoized: boolean): KubeObject {
+  const [object] = objects;
+  const { labels, annotations } = object?.metadata ?? {};
+  const spec = structuredClone(object?.spec) as Record<string, unknown>;
+  for (const member of ['serviceAccountName', 'ttlStrategy', 'podGC', 'artifactRepositoryRef', 'archiveLogs'])
+    delete spec[member];
+  const metadata = { generateName: 'ex-', ...(labels && { labels }), ...(annotations && { annotations }) };
+  const prepared = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', metadata, spec };
+  if (isMemoized) memoize(prepared, file.replace('.yaml', ''));
+  return prepared;
+}
+
+function memoize(object: JsonObject, cache: string): void {
+  const walked = walkWorkflow(object);
+  if (!walked.ok) throw new Error(walked.detail);
+  for (const { template, path } of walked.walk.templates) {
+    const inputs = isObject(template.inputs) ? template.inputs : {};
+    if (!makesPod(templateKind(template)) || inputs.artifacts !== undefined) continue;
+    const names = ((inputs.parameters ?? []) as readonly { name: string }[]).map(
+      ({ name }) => `{{inputs.parameters.${name}}}`,
+    );
+    const mine = template as Record<string, unknown>;
+    mine.memoize = { key: [path, ...names].join('/'), maxAge: '1h', cache: { configMap: { name: `ex-${cache}` } } };
+  }
+}
+
+/** What two runs have in common: each node with what it was given and what it gave, under the name of no workflow. */
+function treeOf(workflow: EndedWorkflow): readonly string[] {
+  const text = (node: WorkflowNode) => {
+    const { parameters, result, exitCode } = node.outputs ?? {};
+    const outputs = { parameters: (parameters ?? []).map(({ name, value }) => [name, value]), result, exitCode };
+    return `${node.name} ${node.type} ${node.phase} ${JSON.stringify({ inputs: node.inputs, outputs })}`;
+  };
+  // Times and UIDs are of the run that made them: a hit gives those of the first.
+  const plain = (line: string) =>
+    line
+      .replaceAll(workflow.name, 'WORKFLOW')
+      .replaceAll(/ex-[a-z0-9]{5}\b/g, 'WORKFLOW')
+      .replaceAll(/WORKFLOW-\d+/g, 'WORKFLOW-N')
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'UID')
+      .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
+  return [`workflow ${workflow.phase}`, ...workflow.nodes.map(text).map(plain).sort()];
+}
+
+/** A text that says in what a tree differs; none where it does not. */
+function compare(what: string, wanted: readonly string[], tree: readonly string[]): readonly string[] {
+  const lost = wanted.filter((line) => !tree.includes(line)).map((line) => `- ${line}`);
+  const added = tree.filter((line) => !wanted.includes(line)).map((line) => `+ ${line}`);
+  return lost.length + added.length === 0 ? [] : [[what, ...lost, ...added].join('\n  ')];
+}
+
+async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const worker = async () => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+describe.runIf(process.env.ARGO_EXAMPLES === '1')(`the examples of Argo ${argoVersion}`, () => {
+  it('end alike without stepmemo, by the pods’ way and with look-ahead', { timeout: 3_600_000 }, async () => {
+    const namespaces = {
+      without: await givenNamespace({ isEnabled: false }),
+      pods: await givenNamespace(),
+      ahead: await givenNamespace({ lookAhead: 'on' }),
+    };
+    const differing: string[] = [];
+    const counts = { examples: 0, pods: { without: 0, pods: 0, ahead: 0 } };
+    await forEachAtOnce(await readExamples(), async (example) => {
+      const run = async (where: keyof typeof namespaces) => {
+        const object = prepare(example, where !== 'without');
+        const namespace = namespaces[where];
+        return untilEnded(namespace, await submit(namespace, object), 300_000);
+      };
+      try {
+        const without = await run('without');
+        const first = { pods: await run('pods'), ahead: await run('ahead') };
+        // Captures of the first runs: a step that ends has its entry a moment later.
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        const second = { pods: await run('pods'), ahead: await run('ahead') };
+        const wanted = treeOf(without);
+        const others = {
+          'first run, pods': first.pods,
+          'first run, look-ahead': first.ahead,
+          'second run, pods': second.pods,
+          'second run, look-ahead': second.ahead,
+        };
+        for (const [what, workflow] of Object.entries(others)) {
+          differing.push(...compare(`${example.file}, ${what} (${workflow.name})`, wanted, treeOf(workflow)));
+        }
+        counts.examples += 1;
+        counts.pods.without += (await podsOf(without)).length;
+        for (const way of ['pods', 'ahead'] as const) counts.pods[way] += (await podsOf(second[way])).length;
+      } catch (error) {
+        differing.push(`${example.file}: ${(error as Error).message}`);
+      }
+    });
+    console.info(`Argo ${argoVersion}: ${JSON.stringify(counts)}`);
+    expect(differing.join('\n')).toBe('');
+  });
+});
