@@ -125,7 +125,8 @@ const CONDITIONS: Readonly<Record<string, (work: () => Promise<void>) => Promise
   'one of two replicas is cut off the network': async (work) => {
     const [pid] = await serverProcesses();
     if (pid === undefined) throw new Error('there is no server');
-    await work().finally(await cutOff(pid));
+    const connect = await cutOff(pid);
+    await work().finally(connect);
   },
   'a rollout goes on': async (work) => {
     await kubectl('rollout', 'restart', 'deployment/stepmemo', '-n', 'stepmemo');

@@ -100,7 +100,8 @@ export async function cutOff(pid: number): Promise<() => Promise<unknown>> {
   if (name === undefined) throw new Error(`no link leads to the pod of process ${pid}`);
   const set = (state: 'up' | 'down') => promisify(execFile)('ip', ['link', 'set', name, state]);
   await set('down');
-  return () => set('up');
+  // The kubelet may have given the pod another one by then.
+  return () => set('up').catch(() => undefined);
 }
 
 /** Sends a signal; a process that has gone meanwhile is fine. */
