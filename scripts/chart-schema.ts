@@ -45,6 +45,7 @@ const valuesSchema = z.strictObject({
   affinity: map,
   topologySpreadConstraints: z.array(map),
   priorityClassName: z.string(),
+  podSecurityContext: map,
   labels: texts.describe('On every object.'),
   podLabels: texts,
   podAnnotations: texts,
