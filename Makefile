@@ -86,7 +86,7 @@ test-move-policy: ## The move of memoize in the API server, held against the web
 
 .PHONY: test-outage
 test-outage: build ## Workflows of every kind while stepmemo is away, with each floor (K8S=1.37.2 for the policy's)
-	OUTAGE_MATRIX=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
+	OUTAGE=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
 
 .PHONY: test-scale
 test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API server: memory, start and admission

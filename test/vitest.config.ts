@@ -2,6 +2,17 @@ import { defineConfig } from 'vitest/config';
 
 // Three projects, by what they need: nothing, an API server, a whole cluster.
 // Integration and e2e files run one after the other: they share one cluster.
+/** What takes long, or another API server, is run when it is asked for, each by a target of the Makefile. */
+const { SCALE, ARGO_EXAMPLES, PREVIOUS, OUTAGE, K8S = '' } = process.env;
+const onRequest = [
+  { file: 'test/integration/scale.test.ts', isAsked: SCALE === '1' },
+  { file: 'test/integration/move-policy.test.ts', isAsked: Number(K8S.split('.')[1]) >= 36 },
+  { file: 'test/e2e/argo-examples.test.ts', isAsked: ARGO_EXAMPLES === '1' },
+  { file: 'test/e2e/upgrade.test.ts', isAsked: (PREVIOUS ?? '') !== '' },
+  { file: 'test/e2e/outage.test.ts', isAsked: OUTAGE === '1' },
+];
+const exclude = onRequest.filter(({ isAsked }) => !isAsked).map(({ file }) => file);
+
 export default defineConfig({
   root: new URL('..', import.meta.url).pathname,
   test: {
@@ -21,6 +32,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          exclude,
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -32,6 +44,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude,
           fileParallelism: false,
           // A real kubelet on a busy machine: what fails twice in a row is broken, once may be its image pull or its clock.
           retry: 1,

@@ -12,7 +12,7 @@ import { argoVersion } from './settings.ts';
 
 /*
  * Argo's own examples, those that run without a network, with every step memoized: without stepmemo, by the pods' way and with
- * look-ahead, each of the last two twice. All end alike, tree and outputs. ARGO_EXAMPLES=1 (`make test-argo-examples`).
+ * look-ahead, each of the last two twice. All end alike, tree and outputs. `make test-argo-examples`.
  */
 const ROOT = new URL('../..', import.meta.url).pathname;
 const AT_ONCE = 6;
@@ -112,7 +112,7 @@ async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-describe.runIf(process.env.ARGO_EXAMPLES === '1')(`the examples of Argo ${argoVersion}`, () => {
+describe(`the examples of Argo ${argoVersion}`, () => {
   it('end alike without stepmemo, by the pods’ way and with look-ahead', { timeout: 3_600_000 }, async () => {
     const namespaces = {
       without: await givenNamespace({ isEnabled: false }),

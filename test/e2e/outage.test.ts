@@ -21,10 +21,8 @@ import { scaleServer, untilServerReady, whileNobodyLeads } from './server.ts';
 
 /*
  * What becomes of memoized Workflows of every kind that are submitted while stepmemo is away, with each of the floors of
- * docs/outage.md. In CI: no replica at all, migrated manifests. OUTAGE_MATRIX=1 (`make test-outage`): all of it, with the counts
- * that the docs give; the policy needs an API server of 1.36 or later (K8S=1.37.2).
+ * docs/outage.md, which gives the counts. `make test-outage`; the policy needs an API server of 1.36 or later.
  */
-const isWhole = process.env.OUTAGE_MATRIX === '1';
 const POLICIES = new URL('../../manifests/components/move-in-api-server/policies-move.yaml', import.meta.url).pathname;
 const API = 'argoproj.io/v1alpha1';
 
@@ -156,10 +154,10 @@ afterEach(async () => {
   await untilServerReady();
 });
 
-describe.each(Object.keys(CONDITIONS).slice(0, isWhole ? undefined : 1))('while %s', (condition) => {
+describe.each(Object.keys(CONDITIONS))('while %s', (condition) => {
   const during = CONDITIONS[condition];
 
-  it.runIf(isWhole)('with nothing but the webhook: what it is', async () => {
+  it('with nothing but the webhook: what it is', async () => {
     await during?.(async () => {
       const outcome = await submitAll(namespace, (object) => object);
       tell(condition, 'the webhook alone', outcome);
@@ -176,7 +174,7 @@ describe.each(Object.keys(CONDITIONS).slice(0, isWhole ? undefined : 1))('while 
     });
   });
 
-  it.runIf(isWhole)('with the move in the API server all succeed', async ({ skip }) => {
+  it('with the move in the API server all succeed', async ({ skip }) => {
     const { minor } = (await (await admin()).require('GET', '/version')) as unknown as { minor: string };
     if (Number.parseInt(minor, 10) < 36) skip('needs Kubernetes 1.36 or later: K8S=1.37.2');
     await kubectl('apply', '-f', POLICIES);
@@ -193,7 +191,7 @@ describe.each(Object.keys(CONDITIONS).slice(0, isWhole ? undefined : 1))('while 
   });
 });
 
-describe.runIf(isWhole)('a pod that is held for a hit', () => {
+describe('a pod that is held for a hit', () => {
   const MINUTES = 10;
 
   it(`ends when a replica is back after ${MINUTES} minutes without`, { timeout: (MINUTES + 10) * 60_000 }, async () => {

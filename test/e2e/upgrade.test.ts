@@ -16,11 +16,11 @@ import { runFolder } from './settings.ts';
  * the older one, a tag or a commit, which is taken out of the history: `make test-upgrade`.
  */
 const ROOT = new URL('../..', import.meta.url).pathname;
-const previous = process.env.PREVIOUS;
+const previous = process.env.PREVIOUS ?? '';
 const IMAGE = 'stepmemo:previous';
 const CACHE = 'upgrade';
 const run = promisify(execFile);
-const isWhole = { timeout: 600_000 };
+const LONG = { timeout: 600_000 };
 
 let older: string;
 let namespace: string;
@@ -127,9 +127,9 @@ async function exchange(tree: string, image: string, round: string): Promise<voi
   console.info(`${round}: ${ended.length} workflows under way, ${misses.length} captures`);
 }
 
-describe.runIf(previous !== undefined && previous !== '')('an exchange of versions', () => {
+describe('an exchange of versions', () => {
   beforeAll(async () => {
-    older = await givenOlder(previous ?? '');
+    older = await givenOlder(previous);
     namespace = await givenNamespace();
     await untilEnded(namespace, await submit(namespace, workflow('known')));
     await untilEntries(namespace, CACHE, 1);
@@ -138,7 +138,7 @@ describe.runIf(previous !== undefined && previous !== '')('an exchange of versio
     if (older !== undefined) await rm(older, { recursive: true, force: true });
   });
 
-  it('rolls back', isWhole, () => exchange(older, IMAGE, 'back'));
+  it('rolls back', LONG, () => exchange(older, IMAGE, 'back'));
 
-  it('upgrades', isWhole, () => exchange(ROOT, 'stepmemo:local', 'up'));
+  it('upgrades', LONG, () => exchange(ROOT, 'stepmemo:local', 'up'));
 });

@@ -19,7 +19,6 @@ import type { TestKube } from './test-kube.ts';
  */
 const run = promisify(execFile);
 const POLICIES = new URL('../../manifests/components/move-in-api-server/policies-move.yaml', import.meta.url).pathname;
-const FIRST_MINOR = 36;
 const RUNS = 1_000;
 const API = '/apis/argoproj.io/v1alpha1';
 const PLURALS: Readonly<Record<string, string>> = {
@@ -104,7 +103,7 @@ async function compareAll(objects: fc.Arbitrary<JsonObject>): Promise<void> {
   expect(moved).toBeGreaterThan(RUNS / 2);
 }
 
-describe.skipIf(clusterInfo().minorVersion < FIRST_MINOR)('the move in the API server', () => {
+describe('the move in the API server', () => {
   beforeAll(async () => {
     admin = await kubeAs('admin');
     namespaces.managed = await createNamespace();
