@@ -93,8 +93,8 @@ test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API se
 	SCALE=1 npm exec -- vitest run --config test/vitest.config.ts --project integration test/integration/scale.test.ts
 
 .PHONY: test-argo-examples
-test-argo-examples: build ## Argo's own examples without stepmemo, by pods and with look-ahead (ARGO=4.0.5)
-	ARGO_EXAMPLES=1 npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/argo-examples.test.ts
+test-argo-examples: build ## Argo's own examples without stepmemo, by pods and with look-ahead (ARGO=4.0.5 FILES=regexp)
+	ARGO_EXAMPLES='$(or $(FILES),.)' npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/argo-examples.test.ts
 
 .PHONY: test-upgrade
 test-upgrade: build ## Roll-back to an older version and the upgrade from it, under running workflows (PREVIOUS=v0.1.0, a tag or a commit)

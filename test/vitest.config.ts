@@ -7,7 +7,7 @@ const { SCALE, ARGO_EXAMPLES, PREVIOUS, OUTAGE, K8S = '' } = process.env;
 const onRequest = [
   { file: 'test/integration/scale.test.ts', isAsked: SCALE === '1' },
   { file: 'test/integration/move-policy.test.ts', isAsked: Number(K8S.split('.')[1]) >= 36 },
-  { file: 'test/e2e/argo-examples.test.ts', isAsked: ARGO_EXAMPLES === '1' },
+  { file: 'test/e2e/argo-examples.test.ts', isAsked: (ARGO_EXAMPLES ?? '') !== '' },
   { file: 'test/e2e/upgrade.test.ts', isAsked: (PREVIOUS ?? '') !== '' },
   { file: 'test/e2e/outage.test.ts', isAsked: OUTAGE === '1' },
 ];
