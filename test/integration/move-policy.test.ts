@@ -32,7 +32,12 @@ const step = { name: 'a', container: { image: 'i' } };
 const simple = { entrypoint: 'a', templates: [{ ...step, memoize }] };
 
 let admin: TestKube;
-const namespaces: Record<'managed' | 'native' | 'other', string> = { managed: '', native: '', other: '' };
+const namespaces: Record<'managed' | 'native' | 'other' | 'late', string> = {
+  managed: '',
+  native: '',
+  other: '',
+  late: '',
+};
 
 /** As the API server would store it: in a namespace where the policy moves, or where it does not. */
 async function submit(object: JsonObject, where: keyof typeof namespaces): Promise<JsonObject | number> {
@@ -69,7 +74,7 @@ async function installCrds(form: 'full' | 'minimal'): Promise<void> {
 }
 
 /** Until a Workflow is pruned, or not, as the schemas say, and moved. */
-async function waitUntilMoving(form: 'full' | 'minimal'): Promise<void> {
+async function waitUntilMoving(form: 'full' | 'minimal', where: 'managed' | 'late' = 'managed'): Promise<void> {
   const object = { apiVersion: 'argoproj.io/v1alpha1', metadata: {}, spec: { ...simple, unknown: {} } };
   for (const kind of Object.keys(PLURALS)) {
     const spec = kind === 'CronWorkflow' ? { workflowSpec: object.spec } : object.spec;
@@ -77,7 +82,7 @@ async function waitUntilMoving(form: 'full' | 'minimal'): Promise<void> {
       async () => {
         const answer = await submit(
           { ...object, kind, metadata: { labels: { 'stepmemo.io/enabled': 'true' } }, spec },
-          'managed',
+          where,
         );
         const text = JSON.stringify(answer);
         return text.includes('stepmemo.io/moved-from') && text.includes('unknown') === (form === 'minimal');
@@ -109,6 +114,7 @@ describe('the move in the API server', () => {
     namespaces.managed = await createNamespace();
     namespaces.native = await createNamespace({ annotations: { 'stepmemo.io/memoize': 'native' } });
     namespaces.other = await createNamespace({ isEnabled: false });
+    namespaces.late = await createNamespace({ isEnabled: false });
     await kubectl('apply', '-f', POLICIES);
     await waitUntilMoving('full');
   });
@@ -165,22 +171,12 @@ describe('the move in the API server', () => {
 
   it('moves what an update of the spec brings, and nothing for an update of labels', async () => {
     const object = { apiVersion: 'argoproj.io/v1alpha1', kind: 'WorkflowTemplate', metadata: {}, spec: simple };
-    const url = urlOf(object, 'managed');
+    const url = urlOf(object, 'late');
     // Stored before its namespace opted in.
-    await admin.require(
-      'PATCH',
-      `/api/v1/namespaces/${namespaces.managed}`,
-      { metadata: { labels: { 'stepmemo.io/enabled': 'false' } } },
-      'application/merge-patch+json',
-    );
     await admin.require('POST', url, { ...object, metadata: { name: 'before' } });
-    await admin.require(
-      'PATCH',
-      `/api/v1/namespaces/${namespaces.managed}`,
-      { metadata: { labels: { 'stepmemo.io/enabled': 'true' } } },
-      'application/merge-patch+json',
-    );
-    await waitUntilMoving('full');
+    const optIn = { metadata: { labels: { 'stepmemo.io/enabled': 'true' } } };
+    await admin.require('PATCH', `/api/v1/namespaces/${namespaces.late}`, optIn, 'application/merge-patch+json');
+    await waitUntilMoving('full', 'late');
     const merge = (patch: object) => admin.require('PATCH', `${url}/before`, patch, 'application/merge-patch+json');
     expect(await merge({ metadata: { labels: { l: '1' } } })).toMatchObject({ spec: simple });
     const updated = await merge({ spec: { entrypoint: 'b' } });
