@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     control-plane) want+=(etcd "$API_SERVER" kubectl) ;;
     controllers) want+=(etcd "$API_SERVER" kubectl kube-controller-manager) ;;
-    node) want+=(etcd "$API_SERVER" "${KUBERNETES[@]}" coredns gofakes3) ;;
+    node) want+=(etcd "${KUBERNETES[@]}" coredns gofakes3) ;;
     argo)
       version=$(argo_version "${2:-}")
       want+=("argoexec-$version" "workflow-controller-$version" "argo-manifests-$version")
@@ -62,7 +62,7 @@ done
 path_of() { case $1 in nodejs-*) echo "$CACHE/bin/$1" ;; *) artifact "$1" ;; esac }
 missing() {
   local name
-  for name in "${want[@]}"; do [ -e "$(path_of "$name")" ] || echo "$name"; done
+  for name in "${want[@]}"; do [ -e "$(path_of "$name")" ] || echo "$name"; done | awk '!seen[$0]++'
 }
 
 # with_heartbeat WHAT LOG COMMAND...: says every now and then that it still goes on.

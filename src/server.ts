@@ -60,8 +60,11 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
   const config = await withSidecarImage(given, kube, log);
   const tooLittle = judgeMemory(config, process.constrainedMemory());
   if (tooLittle !== undefined) log.warn(tooLittle);
-  const wrongAccount = await judgeOwnAccount(kube, config.ownAccount);
-  if (wrongAccount !== undefined) log.warn(wrongAccount);
+  let wrongAccount: string | undefined;
+  void judgeOwnAccount(kube, config.ownAccount).then((trouble) => {
+    wrongAccount = trouble;
+    if (trouble !== undefined) log.warn(trouble);
+  });
   const cluster = watchCluster({ kube, config, log });
   const certificates = createCertificateSource({ config, kube, log });
   const recordEvent = createEventRecorder({

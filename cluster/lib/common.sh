@@ -136,9 +136,9 @@ MODULES=$CLUSTER_DIR/modules
 # pinned MODULE PATH: the version that MODULE's go.mod requires of PATH, without the v.
 pinned() { awk -v p="$2" '{sub(/^require /, "")} $1 == p && $2 ~ /^v/ {print substr($2, 2); exit}' "$MODULES/$1/go.mod"; }
 NODE_VERSION=24.21.0
-KUBERNETES=(kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy)
 # The API server may be of another version than the rest (K8S=1.37.2): what admission does depends on it alone.
 API_SERVER=kube-apiserver${K8S:+-$K8S}
+KUBERNETES=("$API_SERVER" kubectl kube-controller-manager kube-scheduler kubelet kube-proxy)
 [ -z "${K8S:-}" ] || [ -e "$MODULES/kubernetes-$K8S/go.mod" ] ||
   die "Kubernetes '$K8S' is not pinned here; one of: $(cd "$MODULES" && printf '%s ' kubernetes-* | sed 's/kubernetes-//g')"
 ARGO_VERSIONS=$(cd "$MODULES" && printf '%s ' argo-* | sed 's/argo-//g')

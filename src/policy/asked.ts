@@ -1,6 +1,6 @@
 import type { Place } from '../argo/workflow-walk.ts';
 import { isObject } from '../base/json.ts';
-import { ANNOTATION_OF } from '../workflow/restore-hint.ts';
+import { ANNOTATION_OF, FIELDS } from '../workflow/restore-hint.ts';
 import {
   annotationHolder,
   annotationPlace,
@@ -13,8 +13,7 @@ import {
   type Subject,
 } from './subject.ts';
 
-export type AskedName = keyof typeof ANNOTATION_OF;
-const NAMES = ['key', 'cache', 'maxAge'] as const satisfies readonly AskedName[];
+export type AskedName = (typeof FIELDS)[number];
 
 /** What a template asks of one of the two that look entries up: the workflow controller, or stepmemo. */
 export interface Asked extends Readonly<Record<AskedName, Field>> {
@@ -63,7 +62,7 @@ function askOfArgo(block: Holder): Asked {
 function askOfStepmemo(subject: Subject, block: Holder | undefined, isArgos: boolean): Asked | undefined {
   if (!canServe(subject)) return undefined;
   const used = isArgos ? undefined : block;
-  const [key, cache, maxAge] = NAMES.map((name) => annotated(subject, name, used));
+  const [key, cache, maxAge] = FIELDS.map((name) => annotated(subject, name, used));
   // A cache that the defaults bring asks for nothing as long as the template has no key.
   const isAsked = used !== undefined || key !== undefined || cache?.isFromDefaults === false;
   const at = used === undefined ? (key ?? cache) : blockField(used, []);
@@ -122,7 +121,7 @@ function blockField(holder: Holder, parts: readonly string[]): Field {
 
 /** As it was written, but where it stands now. */
 function movedPlace(holder: Holder, written: Place, [name]: readonly string[]): Place {
-  const annotation = ANNOTATION_OF[NAMES.find((known) => known === name) ?? 'key'];
+  const annotation = ANNOTATION_OF[FIELDS.find((known) => known === name) ?? 'key'];
   return {
     get pointer() {
       return annotationPlace(holder, annotation).pointer;

@@ -1,7 +1,7 @@
 import { isObject, type JsonObject } from '../base/json.ts';
 import { COPIED_FROM_ANNOTATION, MOVED_FROM_ANNOTATION } from '../base/names.ts';
 import { readTemplateAnnotations } from './moved-memoize.ts';
-import { ANNOTATION_OF, FIELDS, RESTORE_ANNOTATIONS, readHint, restoredBlock } from './restore-hint.ts';
+import { ANNOTATIONS_OF_COPY, annotationsOfMove, restoredBlock } from './restore-hint.ts';
 
 /**
  * A template as its author wrote it. Validation sees objects after the move of `memoize` into annotations; rules and
@@ -15,16 +15,14 @@ export function asWritten(template: JsonObject): { template: JsonObject; isMoved
     // The block is a copy of the one in templateDefaults, where its author will look for it.
     const { memoize: _, ...rest } = template;
     return {
-      template: withAnnotations(rest, without(annotations, [COPIED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS])),
+      template: withAnnotations(rest, without(annotations, ANNOTATIONS_OF_COPY)),
       isMoved: false,
     };
   }
   if (annotations[MOVED_FROM_ANNOTATION] === undefined || (template.memoize ?? undefined) !== undefined) {
     return { template, isMoved: false };
   }
-  const { kept } = readHint(annotations);
-  const moved = FIELDS.filter((name) => !kept.includes(name)).map((name) => ANNOTATION_OF[name]);
-  const left = without(annotations, [...moved, MOVED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS]);
+  const left = without(annotations, annotationsOfMove(annotations));
   const memoize = restoredBlock(annotations);
   return { template: withAnnotations({ ...template, ...(memoize !== undefined && { memoize }) }, left), isMoved: true };
 }

@@ -14,9 +14,10 @@ import { type JsonPatch, type JsonPatchOperation, pointer } from '../base/json-p
 import { COPIED_FROM_ANNOTATION, MOVED_FROM_ANNOTATION } from '../base/names.ts';
 import {
   ANNOTATION_OF,
+  ANNOTATIONS_OF_COPY,
+  annotationsOfMove,
   type EmptyPlace,
   FIELDS,
-  RESTORE_ANNOTATIONS,
   readHint,
   restoredBlock,
   writeHint,
@@ -111,12 +112,11 @@ export function restoreBlock(
   annotations: Extract<AnnotationsReading, { ok: true }>,
 ): JsonPatch {
   const present = annotations.annotations;
-  const { kept, was } = readHint(present);
+  const { was } = readHint(present);
   const block = hasBlock(template) ? undefined : restoredBlock(present);
-  const moved = FIELDS.filter((name) => !kept.includes(name)).map((name) => ANNOTATION_OF[name]);
   return [
     ...(block === undefined ? [] : [{ op: 'add', path: placeIn(place, 'memoize').pointer, value: block } as const]),
-    ...dropAnnotations(template, place, present, [...moved, MOVED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS], was),
+    ...dropAnnotations(template, place, present, annotationsOfMove(present), was),
   ];
 }
 
@@ -132,7 +132,7 @@ export function removeCopy(
   const { was } = readHint(present);
   return [
     ...(isOurs ? [{ op: 'remove', path: placeIn(place, 'memoize').pointer } as const] : []),
-    ...dropAnnotations(template, place, present, [COPIED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS], was),
+    ...dropAnnotations(template, place, present, ANNOTATIONS_OF_COPY, was),
   ];
 }
 

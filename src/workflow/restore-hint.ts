@@ -7,8 +7,10 @@ import { type MemoizeReading, readMemoizeField } from '../argo/memoize-field.ts'
 import { deepEqual, isObject, type JsonObject } from '../base/json.ts';
 import {
   CACHE_ANNOTATION,
+  COPIED_FROM_ANNOTATION,
   KEY_ANNOTATION,
   MAX_AGE_ANNOTATION,
+  MOVED_FROM_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_CACHE_ANNOTATION,
   RESTORE_KEY_ANNOTATION,
@@ -31,7 +33,11 @@ const VALUE_OF = {
   maxAge: RESTORE_MAX_AGE_ANNOTATION,
 } as const satisfies Record<Field, string>;
 const NO_VALUES = Object.fromEntries(Object.values(VALUE_OF).map((name) => [name, undefined]));
+/** All that a hint may stand in. */
 export const RESTORE_ANNOTATIONS = [RESTORE_ANNOTATION, ...Object.values(VALUE_OF)] as const;
+
+/** All that a copy is marked with. */
+export const ANNOTATIONS_OF_COPY = [COPIED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS] as const;
 
 /** What stood in place of the annotations: an empty map or null, in `annotations` or in `metadata`. */
 const PLACES = ['empty-annotations', 'null-annotations', 'empty-metadata', 'null-metadata'] as const;
@@ -128,6 +134,13 @@ function readJson(text: string): RestoreHint {
     shapes: [],
     ...(isObject(memoize) && { block: memoize }),
   };
+}
+
+/** All that a move has written. An annotation that the user had written beside the block is none of it. */
+export function annotationsOfMove(annotations: Annotations): readonly string[] {
+  const { kept } = readHint(annotations);
+  const moved = FIELDS.filter((name) => !kept.includes(name)).map((name) => ANNOTATION_OF[name]);
+  return [...moved, MOVED_FROM_ANNOTATION, ...RESTORE_ANNOTATIONS];
 }
 
 /**

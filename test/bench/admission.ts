@@ -21,13 +21,8 @@ const KINDS = ['hit', 'miss', 'baseline'] as const;
 type Kind = (typeof KINDS)[number];
 
 /** One request after the other, the three kinds in turn, so that the machine's moods meet all of them alike. */
-export async function measureAdmission(): Promise<AdmissionTimes> {
-  const bodies = { hit: reviewFor('hit'), miss: reviewFor('miss'), baseline: reviewFor('miss') };
-  const child = fork(new URL('admission-server.ts', import.meta.url), { stdio: 'inherit' });
-  try {
-    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
-    // Its certificate is made for this run; who answers is not in question.
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
+export function measureAdmission(): Promise<AdmissionTimes> {
+  return withServer(1, async ({ child, port, agent, bodies }) => {
     const times: AdmissionTimes = {
       inside: { hit: [], miss: [], baseline: [] },
       roundTrip: { hit: [], miss: [], baseline: [] },
@@ -41,8 +36,28 @@ export async function measureAdmission(): Promise<AdmissionTimes> {
         times.roundTrip[kind].push(roundTripMs);
       }
     }
-    agent.destroy();
     return times;
+  });
+}
+
+interface RunningServer {
+  readonly child: ChildProcess;
+  readonly port: number;
+  readonly agent: Agent;
+  readonly bodies: Readonly<Record<Kind, string>>;
+}
+
+/** The server in a process of its own, for as long as `work` takes. */
+async function withServer<T>(maxSockets: number, work: (server: RunningServer) => Promise<T>): Promise<T> {
+  const bodies = { hit: reviewFor('hit'), miss: reviewFor('miss'), baseline: reviewFor('miss') };
+  const child = fork(new URL('admission-server.ts', import.meta.url), { stdio: 'inherit' });
+  try {
+    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+    // Its certificate is made for this run; who answers is not in question.
+    const agent = new Agent({ keepAlive: true, maxSockets, rejectUnauthorized: false });
+    const result = await work({ child, port, agent, bodies });
+    agent.destroy();
+    return result;
   } finally {
     child.disconnect();
   }
@@ -55,12 +70,8 @@ export const AT_ONCE = 32;
 const BATCHES = 8;
 
 /** Batches of the three kinds in turn. */
-export async function measureAdmissionLoad(): Promise<AdmissionLoad> {
-  const bodies = { hit: reviewFor('hit'), miss: reviewFor('miss'), baseline: reviewFor('miss') };
-  const child = fork(new URL('admission-server.ts', import.meta.url), { stdio: 'inherit' });
-  try {
-    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
-    const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE, rejectUnauthorized: false });
+export function measureAdmissionLoad(): Promise<AdmissionLoad> {
+  return withServer(AT_ONCE, async ({ child, port, agent, bodies }) => {
     const cpuMs = async () => {
       const told = once(child, 'message') as Promise<[CpuTime]>;
       child.send('cpu');
@@ -74,11 +85,8 @@ export async function measureAdmissionLoad(): Promise<AdmissionLoad> {
         if (batch >= 0) load[kind].push(((await cpuMs()) - before) / BATCH);
       }
     }
-    agent.destroy();
     return load;
-  } finally {
-    child.disconnect();
-  }
+  });
 }
 
 const urlOf = (port: number, kind: Kind) =>

@@ -1,13 +1,13 @@
-import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { makesPod, templateKind, walkWorkflow } from '../../src/argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../../src/base/json.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must } from '../integration/harness.ts';
+import { argoModule } from '../support/argo-module.ts';
+import { forEachAtOnce } from '../support/at-once.ts';
 import { admin, type EndedWorkflow, givenNamespace, podsOf, submit, untilEnded, type WorkflowNode } from './cluster.ts';
 import { argoVersion } from './settings.ts';
 
@@ -15,7 +15,6 @@ import { argoVersion } from './settings.ts';
  * Argo's own examples, those that run without a network, with every step memoized: without stepmemo, by the pods' way and with
  * look-ahead, each of the last two twice. All end alike, tree and outputs. `make test-argo-examples`.
  */
-const ROOT = new URL('../..', import.meta.url).pathname;
 const AT_ONCE = 6;
 const WANTED = new RegExp(process.env.ARGO_EXAMPLES ?? '.');
 
@@ -33,15 +32,11 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
 
 interface Example {
   readonly file: string;
-  readonly objects: readonly KubeObject[];
+  readonly object: KubeObject;
 }
 
 async function readExamples(): Promise<readonly Example[]> {
-  const module = `github.com/argoproj/argo-workflows/v${argoVersion.split('.')[0]}@v${argoVersion}`;
-  const cwd = join(ROOT, 'cluster/modules', `argo-${argoVersion}`);
-  const env = { ...process.env, GOWORK: 'off', GOFLAGS: '-mod=readonly' };
-  const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', module], { cwd, env });
-  const folder = join((JSON.parse(stdout) as { Dir: string }).Dir, 'examples');
+  const folder = join(await argoModule(argoVersion), 'examples');
   return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml') && WANTED.test(file) && LEFT_OUT[file] === undefined)
     .flatMap((file) => readExample(file, readFileSync(join(folder, file), 'utf8')));
@@ -52,14 +47,14 @@ function readExample(file: string, text: string): readonly Example[] {
   const objects = parseAllDocuments(text.replaceAll(/image: *\S+/g, 'image: busybox:local'))
     .map((document) => document.toJS() as KubeObject | null)
     .filter((object) => object !== null);
-  return objects.length === 1 && objects[0]?.kind === 'Workflow' ? [{ file, objects }] : [];
+  const [object, ...others] = objects;
+  return object?.kind === 'Workflow' && others.length === 0 ? [{ file, object }] : [];
 }
 
 /** As the example, for a namespace of ours; memoized where a step's key can be told. */
-function prepare({ file, objects }: Example, isMemoized: boolean): KubeObject {
-  const [object] = objects;
-  const { labels, annotations } = object?.metadata ?? {};
-  const spec = structuredClone(object?.spec) as Record<string, unknown>;
+function prepare({ file, object }: Example, isMemoized: boolean): KubeObject {
+  const { labels, annotations } = object.metadata ?? {};
+  const spec = structuredClone(object.spec) as Record<string, unknown>;
   for (const member of ['serviceAccountName', 'ttlStrategy', 'podGC', 'artifactRepositoryRef', 'archiveLogs'])
     delete spec[member];
   const metadata = { generateName: 'ex-', ...(labels && { labels }), ...(annotations && { annotations }) };
@@ -116,14 +111,6 @@ function compare(what: string, wanted: readonly string[], tree: readonly string[
   return lost.length + added.length === 0 ? [] : [[what, ...lost, ...added].join('\n  ')];
 }
 
-async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items];
-  const worker = async () => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-}
-
 describe(`the examples of Argo ${argoVersion}`, () => {
   it('end alike without stepmemo, by the pods’ way and with look-ahead', { timeout: 3_600_000, retry: 0 }, async () => {
     const namespaces = {
@@ -142,7 +129,7 @@ describe(`the examples of Argo ${argoVersion}`, () => {
       must(await (await admin()).create({ resource: RESOURCES.configMaps, namespace }, parameters));
     const differing: string[] = [];
     const counts = { examples: 0, pods: { without: 0, pods: 0, ahead: 0 } };
-    await forEachAtOnce(await readExamples(), async (example) => {
+    await forEachAtOnce(await readExamples(), AT_ONCE, async (example) => {
       const run = async (where: keyof typeof namespaces) => {
         const object = prepare(example, where !== 'without');
         const namespace = namespaces[where];

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, inject, it } from 'vitest';
 import type { Outputs } from '../../src/argo/outputs.ts';
 import { runPlan } from '../../src/cli/commands/plan.ts';
 import type { Leaf } from '../../src/look-ahead/walk.ts';
+import { forEachAtOnce } from '../support/at-once.ts';
 import {
   admin,
   type EndedWorkflow,
@@ -65,7 +66,7 @@ describe(`each kind of step, Argo ${inject('e2e').argoVersion}`, () => {
   beforeAll(async () => {
     const namespace = await givenNamespace();
     // A few at a time: the node has two cores, and the waits are the controller's ticks.
-    const runAll = () => inBatches(CASES, 5, (kind) => runTwice(namespace, kind));
+    const runAll = () => forEachAtOnce(CASES, 5, (kind) => runTwice(namespace, kind));
     // Steps without declared outputs are refused before 3.5 as shipped, though they can be served: an admin may say so.
     const policy = '{"rules":{"outputless-before-3.5":"off"}}';
     const isBefore35 = isArgoOlderThan(3, 5);
@@ -181,12 +182,4 @@ function comparable(outputs: Outputs | undefined): unknown {
 function inputsOf(node: WorkflowNode | undefined): unknown {
   const inputs = (node as { inputs?: Outputs } | undefined)?.inputs;
   return { parameters: inputs?.parameters, artifacts: comparable(inputs) };
-}
-
-async function inBatches<T>(items: readonly T[], size: number, work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: size }, worker));
 }

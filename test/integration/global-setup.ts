@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { stringify } from 'yaml';
+import { argoModule } from '../support/argo-module.ts';
 import { connect, type TestKube } from './test-kube.ts';
 
 /*
@@ -155,7 +156,7 @@ async function install(slot: number): Promise<ClusterInfo> {
     await run(kubectl, ['--kubeconfig', adminKubeconfig, 'apply', '--server-side', '--force-conflicts', ...args]);
   };
   const admin = await connect(adminKubeconfig);
-  const argoManifests = await findArgoManifests();
+  const argoManifests = join(await argoModule(ARGO_VERSION), 'manifests');
   await installArgo(apply, argoManifests, scratch);
   say('applying manifests/');
   await apply('-k', join(ROOT, 'manifests'));
@@ -180,17 +181,6 @@ async function install(slot: number): Promise<ClusterInfo> {
     scratch,
     argoManifests,
   };
-}
-
-/** Argo's manifests out of its Go module, in the version that cluster/ pins. */
-async function findArgoManifests(): Promise<string> {
-  const cwd = join(ROOT, 'cluster', 'modules', `argo-${ARGO_VERSION}`);
-  const module = `github.com/argoproj/argo-workflows/v${ARGO_VERSION.split('.')[0]}@v${ARGO_VERSION}`;
-  const { stdout } = await run('go', ['mod', 'download', '-json', module], {
-    cwd,
-    env: { ...process.env, GOWORK: 'off', GOFLAGS: '-mod=readonly' },
-  });
-  return join((JSON.parse(stdout) as { Dir: string }).Dir, 'manifests');
 }
 
 /** CRDs with full schemas, and the controller's account with the roles of Argo's cluster install: no right more. */

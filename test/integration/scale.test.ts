@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CAPTURE_CONTAINER } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { forEachAtOnce } from '../support/at-once.ts';
 import {
   createNamespace,
   kubeAs,
@@ -15,7 +16,7 @@ import {
 
 /*
  * A large cluster: 100 namespaces, a cache of 100 entries in each, 10,000 step pods that are being captured. Bounded in memory, and
- * still answering (`make test-scale`, which prints the figures of docs/performance.md.
+ * still answering. `make test-scale`, which prints the figures of docs/performance.md.
  */
 const NAMESPACES = 100;
 const ENTRIES = 100;
@@ -92,15 +93,6 @@ function pod(name: string, key: string, isMiss: boolean): KubeObject {
 /** Nobody collects garbage here, so the owners need not be there. */
 const OWNER_UID = '00000000-0000-4000-8000-000000000000';
 
-/** Does something for each item, a few at a time. */
-async function forEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  const left = [...items];
-  const worker = async () => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: WORKERS }, worker));
-}
-
 async function mib(field: 'VmRSS' | 'VmHWM', { pid }: ServerHandle): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8');
   return Math.round(Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1]) / 1024);
@@ -111,7 +103,7 @@ async function review(namespaces: readonly string[]): Promise<{ ms: readonly num
   const ms: number[] = [];
   let hits = 0;
   const reviews = Array.from({ length: REVIEWS }, (_, index) => index);
-  await forEach(reviews, async (index) => {
+  await forEachAtOnce(reviews, WORKERS, async (index) => {
     const namespace = namespaces[index % namespaces.length] ?? '';
     const object = pod(`review-${index}`, `key-${index % ENTRIES}`, false);
     const startMs = performance.now();
@@ -129,13 +121,13 @@ describe('10,000 pods in 100 namespaces', { timeout: 900_000 }, () => {
     [admin, argo] = await Promise.all([kubeAs('admin'), kubeAsController()]);
     other = await createNamespace({ isEnabled: false });
     for (let index = 0; index < NAMESPACES; index += 1) enabled.push(await createNamespace());
-    await forEach(enabled, async (namespace) =>
+    await forEachAtOnce(enabled, WORKERS, async (namespace) =>
       must(await admin.create({ resource: RESOURCES.configMaps, namespace }, cache())),
     );
     const pods = enabled.flatMap((namespace) =>
       Array.from({ length: PODS }, (_, index) => ({ namespace, name: `pod-${index}` })),
     );
-    await forEach(pods, async ({ namespace, name }) =>
+    await forEachAtOnce(pods, WORKERS, async ({ namespace, name }) =>
       must(await argo.create({ resource: RESOURCES.pods, namespace }, pod(name, `new-${name}`, true))),
     );
   }, 900_000);

@@ -45,3 +45,11 @@ STEPMEMO_CERT_DIR: "/etc/stepmemo/tls"
 STEPMEMO_{{ $name | snakecase | upper }}: {{ if kindIs "map" $value }}{{ toJson $value | quote }}{{ else if kindIs "slice" $value }}{{ join "," $value | quote }}{{ else if kindIs "float64" $value }}{{ include "stepmemo.number" $value | quote }}{{ else }}{{ toString $value | quote }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{/* Annotations of ours that a pod may carry, as a list in CEL; the lines after the first stand as deep as in the policies. */}}
+{{- define "stepmemo.ownAnnotations" -}}
+['stepmemo.io/decision', 'stepmemo.io/reason', 'stepmemo.io/outputs-digest', 'stepmemo.io/moved-from',
+          'stepmemo.io/key', 'stepmemo.io/cache', 'stepmemo.io/max-age', 'stepmemo.io/capture',
+          'stepmemo.io/allow-resource', 'stepmemo.io/reuse', 'stepmemo.io/copied-from', 'stepmemo.io/restore',
+          'stepmemo.io/restore-key', 'stepmemo.io/restore-cache', 'stepmemo.io/restore-max-age']
+{{- end }}
