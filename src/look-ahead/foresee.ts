@@ -12,7 +12,8 @@ import { findBrokenRule } from './check-nodes.ts';
 import { sizeOfNode, type WorkflowNode } from './node.ts';
 import type { PresentNodes } from './present.ts';
 import type { LookUpRepository, LookUpTemplate } from './references.ts';
-import { type Walked, type WalkInput, walkAhead } from './walk.ts';
+import type { WalkInput } from './walk/state.ts';
+import { type Walked, walkAhead } from './walk/walk.ts';
 
 /** What is known when a Workflow is to be foreseen. */
 export interface ForesightInput {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, it } from 'vitest';
 import type { Outputs } from '../../src/argo/outputs.ts';
 import { runPlan } from '../../src/cli/commands/plan.ts';
-import type { Leaf } from '../../src/look-ahead/walk.ts';
+import type { Leaf } from '../../src/look-ahead/walk/outcome.ts';
 import { forEachAtOnce } from '../support/at-once.ts';
 import {
   admin,

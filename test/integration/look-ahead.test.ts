@@ -5,7 +5,7 @@ import { dataKeyFor } from '../../src/cache/data-key.ts';
 import { serializeEntry } from '../../src/cache/entry.ts';
 import { runPlan } from '../../src/cli/commands/plan.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
-import { walkAhead } from '../../src/look-ahead/walk.ts';
+import { walkAhead } from '../../src/look-ahead/walk/walk.ts';
 import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
 import { createRandom } from '../support/random.ts';
 import { createNamespace, kubeAs, must, type ServerHandle, startServer, type TestKube, waitFor } from './harness.ts';

@@ -18,7 +18,7 @@ import { findBrokenRule } from '../../src/look-ahead/check-nodes.ts';
 import { judgeProgress } from '../../src/look-ahead/judge-progress.ts';
 import { nodeId } from '../../src/look-ahead/node.ts';
 import type { LookUpTemplate } from '../../src/look-ahead/references.ts';
-import { walkAhead } from '../../src/look-ahead/walk.ts';
+import { walkAhead } from '../../src/look-ahead/walk/walk.ts';
 import { cacheOf, oracleWorkflow } from '../support/oracle-workflows.ts';
 import { createRandom } from '../support/random.ts';
 

@@ -5,7 +5,7 @@ import type { EntryLookup } from '../../../src/cache/entry.ts';
 import { findBrokenRule } from '../../../src/look-ahead/check-nodes.ts';
 import { evaluateWhen } from '../../../src/look-ahead/conditions.ts';
 import { Unforeseen } from '../../../src/look-ahead/values.ts';
-import { type Walked, walkAhead } from '../../../src/look-ahead/walk.ts';
+import { type Walked, walkAhead } from '../../../src/look-ahead/walk/walk.ts';
 import { cacheOf, oracleWorkflow } from '../../support/oracle-workflows.ts';
 import { createRandom } from '../../support/random.ts';
 

@@ -1,11 +1,12 @@
 /** What becomes of calls in a walk, and where they stand: the words that the walker thinks in. */
-import { isObject, type JsonObject } from '../base/json.ts';
-import type { Call } from './calls.ts';
-import type { WorkflowNode } from './node.ts';
-import type { PresentNode } from './present.ts';
-import type { TemplateBase } from './references.ts';
-import { readsResults } from './scopes.ts';
-import type { Scope, Values } from './values.ts';
+import { parametersOf } from '../../argo/scopes.ts';
+import { isObject, type JsonObject } from '../../base/json.ts';
+import type { Call } from '../calls.ts';
+import type { WorkflowNode } from '../node.ts';
+import type { PresentNode } from '../present.ts';
+import type { TemplateBase } from '../references.ts';
+import { nodeInputs, readsResults } from '../scopes.ts';
+import type { Scope, Values } from '../values.ts';
 
 /** What became of one call. */
 export type Outcome =
@@ -150,4 +151,36 @@ export interface WalkedGroups {
   readonly groups: readonly Group[];
   readonly isOpen: boolean;
   readonly mayErr: boolean;
+}
+
+/** One step that the walk came to. */
+export interface Leaf {
+  readonly nodeName: string;
+  readonly key?: string;
+  readonly cache?: string;
+  /** `unforeseen`: whether it is a hit is decided when Argo makes its pod. */
+  readonly outcome: 'hit' | 'runs' | 'unforeseen';
+  /** It is left to its pod for no other reason than that it comes after a step that has to run. */
+  readonly isBehind?: boolean;
+  /** From which entry, or why not. */
+  readonly message: string;
+}
+
+/** The members of a boundary of which nothing is left to run. */
+export function wholeMembers(
+  template: JsonObject,
+  values: Values,
+  count: number,
+): Pick<WorkflowNode, 'phase' | 'progress' | 'inputs' | 'outputs'> {
+  // Argo leaves out where the value came from (operator.go:getTemplateOutputsFromScope).
+  const parameters = parametersOf(template.outputs).map(({ valueFrom: _, ...declared }) => ({
+    ...declared,
+    value: values.get(`outputs.parameters.${declared.name}`),
+  }));
+  return {
+    phase: 'Succeeded',
+    progress: `${count}/${count}`,
+    ...nodeInputs(template),
+    ...(parameters.length > 0 && { outputs: { parameters } }),
+  };
 }

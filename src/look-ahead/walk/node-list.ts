@@ -1,7 +1,7 @@
-import { formatTimestamp } from '../cache/entry.ts';
-import { displayName, nodeId, sizeOfNode, type WorkflowNode } from './node.ts';
-import type { PresentNodes } from './present.ts';
-import { Unforeseen } from './values.ts';
+import { formatTimestamp } from '../../cache/entry.ts';
+import { displayName, nodeId, sizeOfNode, type WorkflowNode } from '../node.ts';
+import type { PresentNodes } from '../present.ts';
+import { Unforeseen } from '../values.ts';
 
 /** Where a node stands, and how what it stands for was called. */
 export interface NodePlace {
