@@ -1,3 +1,4 @@
+import { SharedMemory, sizeOfText } from '../base/shared-memory.ts';
 import { isEarlier } from '../kube/resource-version.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { isCache } from './cache-label.ts';
@@ -43,9 +44,7 @@ export interface CacheIndexOptions {
 /**
  * The entries of all caches, in memory. Texts are parsed when they are asked for, so a large cache costs no more than its text.
  *
- * Memory is shared out max-min: where it is short, the namespace that has the most loses the cache that was not asked for the
- * longest, so that one which has less than its share (the limit by the number of namespaces) never loses any. What was evicted
- * is *unknown*, which is something else than *no entry*.
+ * Memory is shared out between namespaces (SharedMemory). What was evicted is *unknown*, which is something else than *no entry*.
  */
 export interface CacheIndex {
   /** Takes a ConfigMap as it is now; one that is not a cache (any more) is dropped. */
@@ -66,36 +65,33 @@ export function createCacheIndex(options: CacheIndexOptions = {}): CacheIndex {
   return new SharedIndex(options);
 }
 
-/** What one namespace has. */
-class Share {
-  /** In the order in which they were last asked for. */
-  readonly held = new Map<string, HeldCache>();
-  /** Caches that are there and not held, by name with the resource version that was seen last. */
-  readonly unheld = new Map<string, string>();
-  /** Not all of its caches are told apart: any that is not held may be there. */
+/** Caches of one namespace that are there and not held. */
+class Unheld {
+  /** By name, with the resource version that was seen last. */
+  readonly names = new Map<string, string>();
+  /** Not all of them are told apart: any that is not held may be there. */
   isUnread = false;
-  bytes = 0;
 }
 
 class SharedIndex implements CacheIndex {
   readonly #options: CacheIndexOptions;
-  readonly #limitBytes: number;
-  readonly #shares = new Map<string, Share>();
+  readonly #held: SharedMemory<HeldCache>;
+  /** By namespace; of those that have any alone. */
+  readonly #unheld = new Map<string, Unheld>();
   readonly #parsed = new ParsedEntries();
-  #bytes = 0;
-  #unheld = 0;
+  #unheldCount = 0;
 
   constructor(options: CacheIndexOptions) {
     this.#options = options;
-    this.#limitBytes = options.limitBytes ?? DEFAULT_LIMIT_BYTES;
+    this.#held = new SharedMemory(options.limitBytes ?? DEFAULT_LIMIT_BYTES, (_, __, cache) => this.#letGo(cache));
   }
 
   get size(): number {
-    return [...this.#shares.values()].reduce((sum, { held }) => sum + held.size, 0);
+    return this.#held.size;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.bytes;
   }
 
   upsert(configMap: KubeObject): void {
@@ -106,100 +102,72 @@ class SharedIndex implements CacheIndex {
 
   put(cache: HeldCache): void {
     const { namespace, name } = cache;
-    const share = this.#shareOf(namespace);
-    const known = share.held.get(name)?.resourceVersion ?? share.unheld.get(name) ?? '';
+    const held = this.#held.peek(namespace, name)?.resourceVersion;
+    const known = held ?? this.#unheld.get(namespace)?.names.get(name) ?? '';
     // A read that the watch has overtaken.
     if (isEarlier(cache.resourceVersion, known)) return;
-    this.#forget(share, name);
-    share.held.set(name, cache);
-    this.#count(share, cache.bytes);
-    this.#makeRoom();
+    this.#forgetUnheld(namespace, name);
+    this.#held.put(namespace, name, cache, cache.bytes);
   }
 
   remove(namespace: string, name: string): void {
-    const share = this.#shares.get(namespace);
-    if (share === undefined) return;
-    this.#forget(share, name);
-    this.#forgetEmpty(namespace, share);
+    this.#held.delete(namespace, name);
+    this.#forgetUnheld(namespace, name);
   }
 
   clear(namespace: string, isUnread: boolean): void {
-    const share = this.#shareOf(namespace);
-    for (const name of [...share.held.keys()]) forgetTexts(this.#drop(share, name));
-    this.#unheld -= share.unheld.size;
-    share.unheld.clear();
-    share.isUnread = isUnread;
-    this.#forgetEmpty(namespace, share);
+    for (const name of this.#held.keys(namespace)) forgetTexts(this.#held.delete(namespace, name));
+    const unheld = this.#unheldOf(namespace);
+    this.#unheldCount -= unheld.names.size;
+    unheld.names.clear();
+    unheld.isUnread = isUnread;
+    this.#dropEmpty(namespace, unheld);
   }
 
   markRead(namespace: string): void {
-    const share = this.#shareOf(namespace);
-    share.isUnread = false;
-    this.#forgetEmpty(namespace, share);
+    const unheld = this.#unheldOf(namespace);
+    unheld.isUnread = false;
+    this.#dropEmpty(namespace, unheld);
   }
 
   lookUp(namespace: string, name: string, key: string): EntryLookup {
-    const share = this.#shares.get(namespace);
-    const held = share?.held.get(name);
-    if (share === undefined) return { found: 'nothing' };
-    if (held === undefined) return this.#lookUpUnheld(share, namespace, name);
-    share.held.delete(name);
-    share.held.set(name, held);
+    const held = this.#held.get(namespace, name);
+    if (held === undefined) return this.#lookUpUnheld(namespace, name);
     const text = textFor(held, key);
     return text === undefined ? { found: 'nothing' } : this.#parsed.parse(text);
   }
 
-  #lookUpUnheld(share: Share, namespace: string, name: string): EntryLookup {
-    if (!share.isUnread && !share.unheld.has(name)) return { found: 'nothing' };
-    const isBelowShare = share.bytes < this.#limitBytes / this.#shares.size;
-    if (isBelowShare || this.#bytes < this.#limitBytes) this.#options.onWanted?.(namespace, name);
+  #lookUpUnheld(namespace: string, name: string): EntryLookup {
+    const unheld = this.#unheld.get(namespace);
+    if (unheld === undefined || !(unheld.isUnread || unheld.names.has(name))) return { found: 'nothing' };
+    if (this.#held.hasRoomFor(namespace)) this.#options.onWanted?.(namespace, name);
     return { found: 'unknown' };
   }
 
-  #shareOf(namespace: string): Share {
-    const share = this.#shares.get(namespace) ?? new Share();
-    this.#shares.set(namespace, share);
-    return share;
+  #unheldOf(namespace: string): Unheld {
+    const unheld = this.#unheld.get(namespace) ?? new Unheld();
+    this.#unheld.set(namespace, unheld);
+    return unheld;
   }
 
-  #forget(share: Share, name: string): void {
-    this.#drop(share, name);
-    if (share.unheld.delete(name)) this.#unheld -= 1;
+  #forgetUnheld(namespace: string, name: string): void {
+    const unheld = this.#unheld.get(namespace);
+    if (unheld === undefined) return;
+    if (unheld.names.delete(name)) this.#unheldCount -= 1;
+    this.#dropEmpty(namespace, unheld);
   }
 
-  #forgetEmpty(namespace: string, share: Share): void {
-    if (share.held.size === 0 && share.unheld.size === 0 && !share.isUnread) this.#shares.delete(namespace);
+  #dropEmpty(namespace: string, { names, isUnread }: Unheld): void {
+    if (names.size === 0 && !isUnread) this.#unheld.delete(namespace);
   }
 
-  #count(share: Share, bytes: number): void {
-    share.bytes += bytes;
-    this.#bytes += bytes;
-  }
-
-  #drop(share: Share, name: string): HeldCache | undefined {
-    const cache = share.held.get(name);
-    if (cache === undefined) return undefined;
-    share.held.delete(name);
-    this.#count(share, -cache.bytes);
-    return cache;
-  }
-
-  #makeRoom(): void {
-    while (this.#bytes > this.#limitBytes) {
-      const [largest] = [...this.#shares.values()].sort((one, other) => other.bytes - one.bytes);
-      const [oldest] = largest?.held.keys() ?? [];
-      if (largest === undefined || oldest === undefined) return;
-      const cache = this.#drop(largest, oldest);
-      if (cache !== undefined) this.#letGo(largest, cache);
-    }
-  }
-
-  #letGo(share: Share, cache: HeldCache): void {
+  #letGo(cache: HeldCache): void {
     const { namespace, name, resourceVersion, bytes } = cache;
-    if (this.#unheld < MOST_UNHELD) {
-      share.unheld.set(name, resourceVersion);
-      this.#unheld += 1;
-    } else share.isUnread = true;
+    const unheld = this.#unheldOf(namespace);
+    if (this.#unheldCount < MOST_UNHELD) {
+      unheld.names.set(name, resourceVersion);
+      this.#unheldCount += 1;
+    } else unheld.isUnread = true;
     forgetTexts(cache);
     this.#options.onLetGo?.({ namespace, name, bytes });
   }
@@ -218,7 +186,7 @@ export function holdCache(configMap: KubeObject): HeldCache {
   const metas = new Map<string, string>();
   let bytes = ENTRY_OVERHEAD_BYTES;
   for (const [dataKey, text] of Object.entries(data)) {
-    bytes += sizeInMemory(text) + ENTRY_OVERHEAD_BYTES;
+    bytes += sizeOfText(text) + ENTRY_OVERHEAD_BYTES;
     if (!HASHED_DATA_KEY.test(dataKey)) continue;
     const meta = binaryData[metaKeyFor(dataKey)];
     if (meta === undefined) continue;
@@ -233,12 +201,6 @@ export function nameCache({
   metadata: { namespace = '', name = '', resourceVersion = '' } = {},
 }: KubeObject): HeldCache {
   return { namespace, name, resourceVersion, entries: new Map(), metas: new Map(), bytes: ENTRY_OVERHEAD_BYTES };
-}
-
-/** V8 keeps a text in one byte a character where all of it is Latin-1, else in two. */
-function sizeInMemory(text: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is what Latin-1 is.
-  return /^[\u0000-\u00ff]*$/.test(text) ? text.length : text.length * 2;
 }
 
 /** The entry of one key in one ConfigMap, as an index of it alone would find it. */

@@ -6,7 +6,7 @@ import { CACHE_LABEL_TEXT, isCache, readCacheLabel } from './cache-label.ts';
 import { CONFIG_MAP_LIMIT_BYTES, type ConfigMapContent, decodedBytes, readConfigMap, sizeOf } from './config-map.ts';
 import { dataKeyFor, metaKeyFor } from './data-key.ts';
 import { type Entry, parseEntry, serializeEntry } from './entry.ts';
-import { type EntryMeta, serializeEntryMeta } from './entry-meta.ts';
+import { type EntryMeta, parseEntryMeta, serializeEntryMeta } from './entry-meta.ts';
 
 /** An entry on its way into a cache. */
 export interface EntryWrite {
@@ -23,7 +23,7 @@ export interface EntryWrite {
 export type EntryPlan =
   /** It is part of the change. */
   | { readonly plan: 'write' }
-  /** The cache holds this very entry, or a newer one. */
+  /** The cache holds this pod's entry, or a newer one. */
   | { readonly plan: 'keep' }
   /** Argo may just be about to label the ConfigMap (argo.md A3): look again in a moment. */
   | { readonly plan: 'wait'; readonly reason: Reason; readonly message: string }
@@ -163,15 +163,18 @@ function planUnlabeled({ cache, namespace }: EntryWrite, current: KubeObject, no
 }
 
 /**
- * Whether what is there need not be replaced: it is the same, or it is newer. What could never be a hit, and what says
+ * Whether what is there need not be replaced: it is this pod's, or it is newer. What could never be a hit, and what says
  * to come from the future, always is replaced: it would stand in the way for ever.
  */
 function isAsGood(write: EntryWrite, texts: Texts, content: Content, now: Date): boolean {
   const present = content.data.get(texts.dataKey);
   if (present === undefined) return false;
-  if (present === texts.text && content.binaryData.get(texts.metaKey) === texts.meta) return true;
+  const meta = content.binaryData.get(texts.metaKey);
+  if (present === texts.text && meta === texts.meta) return true;
   const lookup = parseEntry(present);
   if (lookup.found !== 'entry' || lookup.entry.nodeID === '') return false;
+  const podUid = meta === undefined ? undefined : parseEntryMeta(meta)?.podUid;
+  if (podUid === write.meta.podUid && podUid !== '') return true;
   const presentMs = Date.parse(lookup.entry.creationTimestamp ?? '');
   const oursMs = Date.parse(write.entry.creationTimestamp ?? '');
   return presentMs > oursMs && presentMs <= now.getTime() + CLOCK_SKEW_MS;

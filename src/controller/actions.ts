@@ -15,10 +15,8 @@ export type Look =
   | 'workflow'
   /** The live pod. */
   | 'pod'
-  /** Which step a pod that runs or ran is, and where its outputs go; its offloaded template is read live. */
-  | 'plan'
-  /** What the cache holds under the step's key, live. */
-  | 'entry';
+  /** Which step a pod that ran is, where its outputs go, and whether they are there; its offloaded template is read live. */
+  | 'plan';
 
 /** The one next thing to do about one pod. `planPod` chooses it, `execute` does it. */
 export type Action =

@@ -36,6 +36,8 @@ export interface ControllerOptions {
   /** Wall clock, Unix milliseconds. */
   readonly now?: () => number;
   readonly timing?: Partial<PlanTiming>;
+  /** Most memory for the bodies of pods, in bytes. */
+  readonly bodiesLimitBytes?: number;
 }
 
 export interface Controller extends CaptureSink {
@@ -82,7 +84,7 @@ export function startController(options: ControllerOptions): Controller {
 class RunningController implements Controller {
   readonly #options: ControllerOptions;
   readonly #now: () => number;
-  readonly #table = new PodTable();
+  readonly #table: PodTable;
   readonly #results = new ResultTable();
   readonly #writer: CacheWriter;
   readonly #queue: WorkQueue;
@@ -99,6 +101,7 @@ class RunningController implements Controller {
     const { kube, cluster, config, log } = options;
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#table = new PodTable(options.bodiesLimitBytes);
     this.#writer = createCacheWriter(kube);
     const worker = this.#createWorker();
     this.#queue = createWorkQueue({

@@ -238,7 +238,7 @@ function podPath(pod: StepPod): ObjectPath {
 /** The answer to a write is the newest state there is: the watch will say the same in a moment. */
 function takeIn(record: PodRecord, answer: KubeObject): void {
   const pod = keepStepPod(answer);
-  if (pod?.uid === record.pod.uid) record.pod = pod;
+  if (pod?.uid === record.pod.uid) record.take(pod);
 }
 
 function tell(

@@ -1,9 +1,9 @@
-import type { PodVersion } from '../argo/pod-version.ts';
 import type { Step } from '../argo/step.ts';
 import type { TaskResult } from '../argo/task-result.ts';
 import type { StepTemplate } from '../argo/template.ts';
 import type { CaptureWay } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
+import type { KubeObject } from '../kube/types.ts';
 import type { Captured } from '../sidecar/captured.ts';
 import type { PodDecision } from '../step/decision.ts';
 import type { Memoization } from '../step/memoization.ts';
@@ -30,14 +30,6 @@ export type WorkflowFacts =
       readonly hasNodeOutputs: boolean;
     };
 
-/** What the cache holds under a key, as far as a writer must know. */
-export interface StoredFacts {
-  /** The pod that the entry came from; undefined where nothing tells. */
-  readonly podUid: string | undefined;
-  /** When the entry was made; undefined without an entry, or where it does not say. */
-  readonly createdAtMs: number | undefined;
-}
-
 /** Outputs that a sidecar posted and this replica took. */
 export interface HeldOutputs {
   readonly captured: Captured;
@@ -49,12 +41,13 @@ export interface HeldOutputs {
 export type CapturePlan =
   | {
       readonly ok: true;
+      /** The pod itself. */
+      readonly object: KubeObject;
       readonly step: Step;
       /** The step's own, or the one that was offloaded. */
       readonly template: StepTemplate;
       readonly memoization: Memoization;
       readonly way: CaptureWay;
-      readonly version: PodVersion;
     }
   | { readonly ok: false; readonly reason: Reason; readonly message: string };
 
@@ -85,7 +78,6 @@ export interface PodFacts {
   readonly hasLeftWatch: boolean;
 
   // ---- for gated pods
-  readonly version: PodVersion;
   readonly decision?: PodDecision | undefined;
   readonly result?: TaskResult | 'none' | 'unreadable' | undefined;
   readonly workflow?: WorkflowFacts | undefined;
@@ -98,7 +90,8 @@ export interface PodFacts {
   readonly held: HeldOutputs | undefined;
   /** The task result of the node as the watch knows it, kept a while after Argo deleted it. */
   readonly watchedResult: TaskResult | undefined;
-  readonly stored?: StoredFacts | undefined;
+  /** Whether the cache holds the pod's entry, or a newer one, as far as this replica's memory goes. */
+  readonly isStored?: boolean | undefined;
   /** This replica is writing the pod's entry. */
   readonly isBeingWritten: boolean;
   /** This replica has finished with the pod's outputs. */

@@ -1,11 +1,10 @@
-import { versionOf } from '../argo/pod-version.ts';
 import { identifyStep, type Step } from '../argo/step.ts';
 import type { StepTemplate } from '../argo/template.ts';
 import type { CaptureWay } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
 import { lookUpIn } from '../cache/cache-index.ts';
 import type { EntryLookup } from '../cache/entry.ts';
-import type { KubeApi, KubeFailure } from '../kube/types.ts';
+import type { KubeApi, KubeFailure, KubeObject } from '../kube/types.ts';
 import { readAsk } from '../step/ask.ts';
 import { readCaptureSetting } from '../step/capture.ts';
 import { decide } from '../step/decide-pod.ts';
@@ -32,12 +31,16 @@ type Looked<T> = { readonly ok: true; readonly value: T } | KubeFailure;
  * Decides about a gated pod once more, from the live entry. The creator is taken for granted: with the admission policies
  * in place none but the configured controllers can make a pod with our gate, and without them this is never asked.
  */
-export async function decideLive(context: LiveContext, pod: StepPod, now: Date): Promise<Looked<PodDecision>> {
-  // First, for of such a pod little more is held than its gate.
+export async function decideLive(
+  context: LiveContext,
+  pod: StepPod,
+  object: KubeObject,
+  now: Date,
+): Promise<Looked<PodDecision>> {
   if (context.cluster.namespace(pod.namespace)?.isEnabled !== true) {
     return { ok: true, value: { decision: 'skip', reason: 'namespace-not-enabled', message: NOT_ENABLED } };
   }
-  const reading = await readWholeAsk(context, pod);
+  const reading = await readWholeAsk(context, object);
   if (!reading.ok) return reading;
   if (!('ask' in reading.value)) return { ok: true, value: reading.value };
   const { ask } = reading.value;
@@ -49,12 +52,12 @@ export async function decideLive(context: LiveContext, pod: StepPod, now: Date):
 }
 
 /** What the pod asks for, an offloaded template read where it is offloaded. */
-async function readWholeAsk(context: LiveContext, pod: StepPod): Promise<Looked<ReturnType<typeof readAsk>>> {
+async function readWholeAsk(context: LiveContext, object: KubeObject): Promise<Looked<ReturnType<typeof readAsk>>> {
   const { cluster, settings } = context;
   const creator = settings.controllerAccounts[0] ?? '';
-  const reading = readAsk({ pod: pod.object, creator, cluster, settings });
+  const reading = readAsk({ pod: object, creator, cluster, settings });
   if (!('ask' in reading) || reading.ask.step.template.state !== 'offloaded') return { ok: true, value: reading };
-  const template = await readOffloadedTemplate(context.kube, pod, reading.ask.step.workflowUid);
+  const template = await readOffloadedTemplate(context.kube, object, reading.ask.step);
   if (template.ok) return { ok: true, value: readAsk({ pod: template.object, creator, cluster, settings }) };
   if (template.failure) return template.failure;
   return { ok: true, value: { decision: 'skip', reason: 'template-unreadable', message: template.message } };
@@ -64,34 +67,37 @@ async function readWholeAsk(context: LiveContext, pod: StepPod): Promise<Looked<
  * Which step a pod that runs or ran is, and where its outputs go. Of an offloaded template the step keeps saying that it
  * is: what the sidecar could see depended on that.
  */
-export async function planCapture(context: LiveContext, pod: StepPod): Promise<Looked<CapturePlan>> {
+export async function planCapture(
+  context: LiveContext,
+  pod: StepPod,
+  object: KubeObject,
+): Promise<Looked<CapturePlan>> {
   const namespace = context.cluster.namespace(pod.namespace);
   if (namespace?.isEnabled !== true) return refuse('namespace-not-enabled', 'the namespace is no longer opted in');
   if (namespace.operation === 'off') return refuse('switched-off', 'stepmemo is switched off');
-  const identified = identifyStep(pod.object);
+  const identified = identifyStep(object);
   if (!identified.ok) return refuse(identified.reason, identified.message);
-  const read = readMemoization(pod.object, identified.step, namespace.memoize);
+  const read = readMemoization(object, identified.step, namespace.memoize);
   if (!read.ok) return refuse(read.reason, read.message);
-  const whole = await readWhole(context, pod, identified.step);
+  const whole = await readWhole(context, object, identified.step);
   if (!whole.ok) return whole;
   if ('reason' in whole.value) return refuse(whole.value.reason, whole.value.message);
   const { step, template } = whole.value;
-  const way = captureWayOf(pod, namespace);
-  const version = versionOf(pod.object);
-  return { ok: true, value: { ok: true, step, template, memoization: read.memoization, way, version } };
+  const way = hasCaptureContainer(pod) ? 'sidecar' : captureWayOf(object, namespace);
+  return { ok: true, value: { ok: true, object, step, template, memoization: read.memoization, way } };
 }
 
 type Whole =
   | { readonly step: Step; readonly template: StepTemplate }
   | { readonly reason: Reason; readonly message: string };
 
-async function readWhole({ kube }: LiveContext, pod: StepPod, step: Step): Promise<Looked<Whole>> {
+async function readWhole({ kube }: LiveContext, object: KubeObject, step: Step): Promise<Looked<Whole>> {
   const { template } = step;
   if (template.state === 'inline') return { ok: true, value: { step, template } };
   if (template.state === 'unreadable') {
     return { ok: true, value: { reason: 'template-unreadable', message: template.detail } };
   }
-  const offloaded = await readOffloadedTemplate(kube, pod, step.workflowUid);
+  const offloaded = await readOffloadedTemplate(kube, object, step);
   if (!offloaded.ok && offloaded.failure) return offloaded.failure;
   if (!offloaded.ok) return { ok: true, value: { reason: 'template-unreadable', message: offloaded.message } };
   const inlined = identifyStep(offloaded.object);
@@ -108,8 +114,7 @@ function refuse(
   return { ok: true, value: { ok: false, reason, message } };
 }
 
-/** A pod that carries our container has decided it; without one, whatever is not `off` is left to the server. */
-function captureWayOf(pod: StepPod, namespace: NamespaceSettings): CaptureWay {
-  if (hasCaptureContainer(pod)) return 'sidecar';
-  return readCaptureSetting(pod.object, namespace) === 'off' ? 'off' : 'server';
+/** Of a pod without our container, which would have decided it: whatever is not `off` is left to the server. */
+function captureWayOf(object: KubeObject, namespace: NamespaceSettings): CaptureWay {
+  return readCaptureSetting(object, namespace) === 'off' ? 'off' : 'server';
 }

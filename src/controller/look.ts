@@ -1,22 +1,17 @@
 import { identifyStep } from '../argo/step.ts';
 import { readTaskResult, type TaskResult } from '../argo/task-result.ts';
-import { lookUpIn } from '../cache/cache-index.ts';
-import { readConfigMap } from '../cache/config-map.ts';
-import { dataKeyFor, metaKeyFor } from '../cache/data-key.ts';
-import { parseEntryMeta } from '../cache/entry-meta.ts';
 import { type KubeFailure, type KubeObject, RESOURCES } from '../kube/types.ts';
-import type { Memoization } from '../step/memoization.ts';
 import type { Look } from './actions.ts';
-import type { PodFacts, StoredFacts } from './facts.ts';
+import type { CapturePlan, PodFacts } from './facts.ts';
 import { decideLive, type LiveContext, planCapture } from './live-decision.ts';
 import type { PodRecord } from './pod-table.ts';
 import { readWorkflow } from './read-workflow.ts';
-import { nodeIdOf, readTrimmed } from './step-pod.ts';
+import { nodeIdOf, readOwnEnd, readStepPod } from './step-pod.ts';
 
 /** What has been looked at while one pod was worked on; facts for its plan. Forgotten afterwards: looks are live. */
 export type Looked = {
-  -readonly [Name in 'decision' | 'result' | 'workflow' | 'plan' | 'stored']?: PodFacts[Name];
-} & { isGone?: boolean; isPodFresh?: boolean };
+  -readonly [Name in 'decision' | 'result' | 'workflow' | 'plan' | 'isStored']?: PodFacts[Name];
+} & { isGone?: boolean; isPodFresh?: boolean; object?: KubeObject };
 
 /** Takes one look; undefined when it is in `looked`, else why there is none. */
 export async function takeLook(
@@ -27,26 +22,42 @@ export async function takeLook(
   nowMs: number,
 ): Promise<KubeFailure | undefined> {
   switch (at) {
+    case 'result':
+      return lookAtResult(context, record, looked, nowMs);
+    case 'pod':
+      return lookAtPod(context, record, looked);
+    default:
+      return lookWithObject(context, record, looked, at, nowMs);
+  }
+}
+
+/** Those that read the pod itself, which is read again where its body was let go. */
+async function lookWithObject(
+  context: LiveContext,
+  record: PodRecord,
+  looked: Looked,
+  at: Exclude<Look, 'result' | 'pod'>,
+  nowMs: number,
+): Promise<KubeFailure | undefined> {
+  const object = looked.object ?? record.pod.body.object;
+  if (object === undefined) return lookAtPod(context, record, looked);
+  looked.object = object;
+  switch (at) {
     case 'decision': {
-      const decided = await decideLive(context, record.pod, new Date(nowMs));
+      const decided = await decideLive(context, record.pod, object, new Date(nowMs));
       if (!decided.ok) return decided;
       looked.decision = decided.value;
       return undefined;
     }
-    case 'result':
-      return lookAtResult(context, record, looked, nowMs);
     case 'workflow':
-      return lookAtWorkflow(context, record, looked);
-    case 'pod':
-      return lookAtPod(context, record, looked);
+      return lookAtWorkflow(context, object, looked);
     case 'plan': {
-      const planned = await planCapture(context, record.pod);
+      const planned = await planCapture(context, record.pod, object);
       if (!planned.ok) return planned;
       looked.plan = planned.value;
+      looked.isStored = isStored(context, record, planned.value);
       return undefined;
     }
-    case 'entry':
-      return lookAtEntry(context, record, looked);
   }
 }
 
@@ -75,10 +86,10 @@ function readAnswer(object: KubeObject | undefined, status: number): TaskResult 
 
 async function lookAtWorkflow(
   { kube }: LiveContext,
-  { pod }: PodRecord,
+  object: KubeObject,
   looked: Looked,
 ): Promise<KubeFailure | undefined> {
-  const identified = identifyStep(pod.object);
+  const identified = identifyStep(object);
   const answer = identified.ok
     ? await readWorkflow(kube, identified.step)
     : { ok: true as const, value: { is: 'unreadable' as const } };
@@ -91,38 +102,26 @@ async function lookAtPod({ kube }: LiveContext, record: PodRecord, looked: Looke
   const { namespace, name, uid } = record.pod;
   const answer = await kube.get({ resource: RESOURCES.pods, namespace, name });
   if (!answer.ok && answer.status !== 404) return answer;
-  const pod = answer.ok ? readTrimmed(answer.value) : undefined;
+  const pod = answer.ok ? readStepPod(answer.value) : undefined;
   if (pod?.uid === uid) {
-    record.pod = pod;
+    // Before it is taken in: there may be no room for its body even now.
+    const { object } = pod.body;
+    if (object !== undefined) looked.object = object;
     looked.isPodFresh = true;
+    record.take(pod);
   } else {
     looked.isGone = true;
   }
   return undefined;
 }
 
-async function lookAtEntry(
-  { readConfigMap: read }: LiveContext,
-  { pod }: PodRecord,
-  looked: Looked,
-): Promise<KubeFailure | undefined> {
-  const { plan } = looked;
-  if (!plan?.ok) return undefined;
-  const answer = await read(pod.namespace, plan.memoization.cache);
-  if (!answer.ok && answer.status !== 404) return answer;
-  looked.stored = readStored(answer.ok ? answer.value : undefined, plan.memoization);
-  return undefined;
-}
-
-function readStored(configMap: KubeObject | undefined, { key }: Memoization): StoredFacts {
-  const none: StoredFacts = { podUid: undefined, createdAtMs: undefined };
-  if (configMap === undefined) return none;
-  const lookup = lookUpIn(configMap, key);
-  if (lookup.found !== 'entry') return none;
-  const meta = readConfigMap(configMap).binaryData?.[metaKeyFor(dataKeyFor(key))];
+/** From memory: what is not known there the writer finds out, who reads the cache anyway. */
+function isStored({ cluster }: LiveContext, { pod }: PodRecord, plan: CapturePlan): boolean {
+  if (!plan.ok) return false;
+  const lookup = cluster.lookUp(pod.namespace, plan.memoization.cache, plan.memoization.key);
+  if (lookup.found !== 'entry') return false;
   const createdAtMs = Date.parse(lookup.entry.creationTimestamp ?? '');
-  return {
-    podUid: (meta === undefined ? undefined : parseEntryMeta(meta)?.podUid) || undefined,
-    createdAtMs: Number.isNaN(createdAtMs) ? undefined : createdAtMs,
-  };
+  const endedAtMs = readOwnEnd(pod).endedAtMs ?? 0;
+  // Both are whole seconds: of the same one only the node's own entry is surely not of before.
+  return createdAtMs > endedAtMs || (createdAtMs === endedAtMs && lookup.entry.nodeID === plan.step.nodeId);
 }

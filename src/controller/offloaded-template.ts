@@ -1,8 +1,9 @@
 import { TEMPLATE_ENV, TEMPLATE_OFFLOADED } from '../argo/names.ts';
+import { annotationOf } from '../argo/pod.ts';
+import type { Step } from '../argo/step.ts';
 import { parseTemplate } from '../argo/template.ts';
 import { CACHE_ANNOTATION, KEY_ANNOTATION, MAX_AGE_ANNOTATION } from '../base/names.ts';
 import { type KubeApi, type KubeFailure, type KubeObject, RESOURCES } from '../kube/types.ts';
-import type { StepPod } from './step-pod.ts';
 
 /** What came of reading a template that is too large for the pod. */
 export type TemplateLook =
@@ -18,8 +19,9 @@ export type TemplateLook =
  * the right one (workflow/controller/workflowpod.go:createWorkflowPod), so it may be that of an earlier attempt. It has to
  * belong to the pod's Workflow, and say the same as the pod about what stepmemo goes by.
  */
-export async function readOffloadedTemplate(kube: KubeApi, pod: StepPod, workflowUid: string): Promise<TemplateLook> {
-  const answer = await kube.get({ resource: RESOURCES.configMaps, namespace: pod.namespace, name: pod.name });
+export async function readOffloadedTemplate(kube: KubeApi, pod: KubeObject, step: Step): Promise<TemplateLook> {
+  const { namespace, podName: name, workflowUid } = step;
+  const answer = await kube.get({ resource: RESOURCES.configMaps, namespace, name });
   if (!answer.ok && answer.status === 404) return { ok: false, message: 'the ConfigMap of the template is not there' };
   if (!answer.ok) return { ok: false, message: answer.message, failure: answer };
   const isOwned = answer.value.metadata?.ownerReferences?.some(({ uid }) => uid === workflowUid) ?? false;
@@ -29,17 +31,17 @@ export async function readOffloadedTemplate(kube: KubeApi, pod: StepPod, workflo
   return checkTemplate(pod, text);
 }
 
-function checkTemplate(pod: StepPod, text: string): TemplateLook {
+function checkTemplate(pod: KubeObject, text: string): TemplateLook {
   const reading = parseTemplate(text);
   if (reading.state !== 'inline') {
     return { ok: false, message: reading.state === 'unreadable' ? reading.detail : 'it is offloaded once more' };
   }
   const said = reading.template.metadata?.annotations ?? {};
   const differing = [KEY_ANNOTATION, CACHE_ANNOTATION, MAX_AGE_ANNOTATION].find(
-    (name) => said[name] !== pod.annotations[name],
+    (name) => said[name] !== annotationOf(pod, name),
   );
   if (differing !== undefined) return { ok: false, message: `its ${differing} is not the pod's: it is out of date` };
-  return { ok: true, object: inlineTemplate(pod.object, text) };
+  return { ok: true, object: inlineTemplate(pod, text) };
 }
 
 /** Pure: the pod with the text in place of the word `offloaded`, wherever that stands. */

@@ -108,7 +108,7 @@ function planHit(facts: PodFacts, decision: Extract<PodDecision, { decision: 'hi
 function planEnd(facts: PodFacts, outputs: Outputs | undefined, message: string, settings: PlanSettings): Action {
   if (hasForeignGate(facts.pod)) return nothing('another gate stands on the pod');
   const complete: Action = { do: 'complete', message };
-  if (!hasResultRace(facts.version)) return complete;
+  if (!hasResultRace(facts.pod.version)) return complete;
   if (!hasAnyOutput(outputs)) return complete;
   const madeAtMs = facts.resultMadeAtMs ?? facts.nowMs;
   const waitedMs = facts.nowMs - madeAtMs;

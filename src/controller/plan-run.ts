@@ -1,4 +1,3 @@
-import { OUTPUTS_ANNOTATION } from '../argo/names.ts';
 import type { Outputs } from '../argo/outputs.ts';
 import { isBelow, readsOutputsAnnotation } from '../argo/pod-version.ts';
 import { isResultOf } from '../argo/task-result.ts';
@@ -7,7 +6,14 @@ import { assembleEntry } from '../capture/assemble-entry.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
 import type { CapturePlan, PlanSettings, PodFacts } from './facts.ts';
 import { judgeEnd } from './judge-end.ts';
-import { type ContainerState, hasCaptureContainer, hasSucceeded, isTerminal, readOwnEnd } from './step-pod.ts';
+import {
+  type ContainerState,
+  hasCaptureContainer,
+  hasSucceeded,
+  isTerminal,
+  readOwnEnd,
+  type StepPod,
+} from './step-pod.ts';
 
 /** How the kubelet says that a container will not start, now or ever. */
 export const START_FAILURES: ReadonlySet<string> = new Set([
@@ -25,6 +31,8 @@ export const START_FAILURES: ReadonlySet<string> = new Set([
 export const HISTORY_MS = 5 * 60_000;
 const NOT_SYNCED_RETRY_MS = 250;
 const RESULT_POLL_MS = 500;
+/** An entry that is deleted within this time of its being written may be written again. */
+const STORED_POLL_MS = 1_000;
 /** Several ticks of a workflow controller as shipped (DEFAULT_REQUEUE_TIME, 10 s). */
 const JUDGEMENT_MS = 60_000;
 const JUDGEMENT_POLL_MS = 1_000;
@@ -111,9 +119,11 @@ function planEnded(facts: PodFacts, settings: PlanSettings): Action {
 function planTurn(facts: PodFacts, plan: CapturePlan, settings: PlanSettings): Action {
   if (!plan.ok) return settle(plan.message, { reason: plan.reason, message: plan.message });
   if (plan.way === 'off') return settle('capture is off');
+  // Once it was seen it never is written again: it may be deleted on purpose.
+  if (facts.isStored === true) return settle('its entry, or a newer one, is there');
   const leftMs = settings.holderGraceMs - msSinceEnd(facts);
   if (plan.way === 'sidecar' && !facts.held && leftMs > 0) {
-    return wait(leftMs, 'a replica that holds the outputs is to write them');
+    return wait(Math.min(leftMs, STORED_POLL_MS), 'a replica that holds the outputs is to write them');
   }
   return planEntry(facts, plan, settings);
 }
@@ -128,21 +138,17 @@ function planHistory({ held, failures }: PodFacts): Action {
 type ReadyPlan = Extract<CapturePlan, { ok: true }>;
 
 function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Action {
-  const { pod, held, nowMs, workflow, stored } = facts;
+  const { pod, held, nowMs, workflow } = facts;
   const result = usableResult(facts, plan);
-  if (!isReported(facts, plan, result) && msSinceEnd(facts) < settings.resultGraceMs) {
+  if (!isReported(facts, result) && msSinceEnd(facts) < settings.resultGraceMs) {
     return wait(RESULT_POLL_MS, 'its task result is not there yet');
   }
-  if (stored === undefined) return look('entry');
-  const endedAtMs = readOwnEnd(pod).endedAtMs ?? 0;
-  if (stored.podUid === pod.uid) return settle('its entry is there');
-  if (stored.createdAtMs !== undefined && stored.createdAtMs > endedAtMs) return settle('a newer entry is there');
   if (workflow === undefined) return look('workflow');
   const judged = judgeEnd(facts, plan.template, workflow);
   if (judged.is === 'unknown') return planUnjudged(facts, judged.why);
   if (judged.is === 'worthless') return settle(judged.message, judged);
   const assembled = assembleEntry({
-    pod: pod.object,
+    pod: plan.object,
     step: plan.step,
     template: plan.template,
     captured: held?.captured,
@@ -173,20 +179,19 @@ function usableResult({ pod, watchedResult }: PodFacts, plan: ReadyPlan): Report
   const isUsable =
     watchedResult && watchedResult.markedPodUid === undefined && isResultOf(watchedResult, plan.step, pod.uid);
   if (isUsable) return watchedResult;
-  return isResultExpected(plan) ? undefined : { isComplete: true };
+  return isResultExpected(pod, plan) ? undefined : { isComplete: true };
 }
 
 /** Whether the executor has said its last word: by its result, or on versions that have it by the pod's own annotation. */
-function isReported({ pod }: PodFacts, { version }: ReadyPlan, result: Reported | undefined): boolean {
-  if (result?.isComplete === true) return true;
-  return readsOutputsAnnotation(version) && pod.annotations[OUTPUTS_ANNOTATION] !== undefined;
+function isReported({ pod }: PodFacts, result: Reported | undefined): boolean {
+  return result?.isComplete === true || (readsOutputsAnnotation(pod.version) && pod.hasReportedOutputs);
 }
 
 /**
  * Whether a task result should come. From 3.5.3 on the executor makes one always; before, only where there is something to
  * report (workflow/executor/executor.go:ReportOutputs).
  */
-function isResultExpected({ step, template, version }: ReadyPlan): boolean {
+function isResultExpected({ version }: StepPod, { step, template }: ReadyPlan): boolean {
   if (!isBelow(version, 3, 5, 3) || step.needsResult) return true;
   const { outputs, archiveLocation } = template.template;
   const isAnyDeclared = (outputs?.parameters?.length ?? 0) > 0 || (outputs?.artifacts?.length ?? 0) > 0;

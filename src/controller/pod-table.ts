@@ -1,11 +1,14 @@
 import { isNodeIdOf } from '../argo/step.ts';
+import { SharedMemory } from '../base/shared-memory.ts';
 import { isEarlier } from '../kube/resource-version.ts';
 import type { Failures, HeldOutputs } from './facts.ts';
-import { nodeIdOf, type StepPod } from './step-pod.ts';
+import { nodeIdOf, type PodBody, type StepPod } from './step-pod.ts';
 
 /** What the controller remembers of one pod between two looks at it. All of it can be lost: a restart loses it. */
 export interface PodRecord {
-  pod: StepPod;
+  readonly pod: StepPod;
+  /** Takes a state of the pod in, unless a later one is at hand. */
+  readonly take: (pod: StepPod) => void;
   /** When the pod left the watch; undefined while it is watched. */
   leftAtMs: number | undefined;
   /** When its task result was made, or first seen to be there. */
@@ -27,10 +30,9 @@ export interface PodRecord {
   readonly seenAtMs: number;
 }
 
-function newRecord(pod: StepPod, nowMs: number): PodRecord {
+function newRecord(nowMs: number): Omit<PodRecord, 'pod' | 'take'> {
   return {
-    pod,
-    leftAtMs: undefined,
+    leftAtMs: nowMs,
     resultMadeAtMs: undefined,
     endSeenAtMs: undefined,
     failures: undefined,
@@ -46,11 +48,26 @@ function newRecord(pod: StepPod, nowMs: number): PodRecord {
 
 /** How long a pod that left the watch is remembered: labelled completed, its task result may still be on the way. */
 const REMEMBER_MS = 2 * 60_000;
+/** Most memory for the bodies of pods, in bytes: those of 10,000 steps, as steps are as a rule. */
+export const BODIES_LIMIT_BYTES = 64 * 1024 * 1024;
 
-/** The pods that stepmemo has to do with, by UID: those of the watch, and for a while those that left it. */
+/**
+ * The pods that stepmemo has to do with, by UID: those of the watch, and for a while those that left it. Their bodies share one
+ * limit between namespaces; one that was let go is read again when something is to be decided about its pod.
+ */
 export class PodTable {
   readonly #records = new Map<string, PodRecord>();
   readonly #uidByNode = new Map<string, string>();
+  readonly #bodies: SharedMemory<PodBody>;
+
+  constructor(bodiesLimitBytes = BODIES_LIMIT_BYTES) {
+    this.#bodies = new SharedMemory(bodiesLimitBytes, (_, __, body) => body.letGo());
+  }
+
+  /** What bodies take, in bytes. */
+  get bodiesBytes(): number {
+    return this.#bodies.bytes;
+  }
 
   get(uid: string): PodRecord | undefined {
     return this.#records.get(uid);
@@ -83,11 +100,12 @@ export class PodTable {
   update(pod: StepPod, nowMs: number): PodRecord {
     const record = this.#records.get(pod.uid);
     if (record !== undefined) {
-      if (!isEarlier(pod.resourceVersion, record.pod.resourceVersion)) record.pod = pod;
+      record.take(pod);
       return record;
     }
-    const fresh = { ...newRecord(pod, nowMs), leftAtMs: nowMs };
+    const fresh = this.#newRecord(pod, nowMs);
     this.#records.set(pod.uid, fresh);
+    this.#hold(pod);
     const nodeId = nodeIdOf(pod);
     if (nodeId !== undefined) this.#uidByNode.set(nodeKey(pod.namespace, nodeId), pod.uid);
     return fresh;
@@ -97,8 +115,28 @@ export class PodTable {
   leave(pod: StepPod, nowMs: number): void {
     const record = this.#records.get(pod.uid);
     if (record === undefined) return;
-    if (!isEarlier(pod.resourceVersion, record.pod.resourceVersion)) record.pod = pod;
+    record.take(pod);
     record.leftAtMs = nowMs;
+  }
+
+  #newRecord(first: StepPod, nowMs: number): PodRecord {
+    let current = first;
+    const record: PodRecord = {
+      ...newRecord(nowMs),
+      get pod() {
+        return current;
+      },
+      take: (pod) => {
+        if (isEarlier(pod.resourceVersion, current.resourceVersion)) return;
+        current = pod;
+        if (this.#records.get(pod.uid) === record) this.#hold(pod);
+      },
+    };
+    return record;
+  }
+
+  #hold({ namespace, uid, body }: StepPod): void {
+    this.#bodies.put(namespace, uid, body, body.bytes);
   }
 
   /** Forgets what need not be remembered any longer: it is not asked for, and nothing more comes of it. */
@@ -111,6 +149,7 @@ export class PodTable {
 
   #drop(uid: string, { pod }: PodRecord): void {
     this.#records.delete(uid);
+    this.#bodies.delete(pod.namespace, uid);
     const key = nodeKey(pod.namespace, nodeIdOf(pod) ?? '');
     if (this.#uidByNode.get(key) === uid) this.#uidByNode.delete(key);
   }

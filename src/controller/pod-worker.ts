@@ -1,4 +1,3 @@
-import { versionOf } from '../argo/pod-version.ts';
 import type { Log } from '../base/log.ts';
 import { isNoAnswer, type KubeFailure } from '../kube/types.ts';
 import { addFailure } from './add-failure.ts';
@@ -140,7 +139,6 @@ export class PodWorker {
       isGone,
       endSeenAtMs: record.endSeenAtMs,
       hasLeftWatch: record.leftAtMs !== undefined && !isPodFresh,
-      version: versionOf(pod.object),
       resultMadeAtMs: record.resultMadeAtMs,
       held: record.held,
       watchedResult: this.#execution.results.get(pod.namespace, nodeIdOf(pod) ?? ''),

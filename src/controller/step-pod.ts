@@ -3,9 +3,11 @@ import {
   COMPLETED_LABEL,
   MAIN_CONTAINER,
   NODE_ID_ANNOTATION,
+  OUTPUTS_ANNOTATION,
   SUPERVISOR_CONTAINER,
   WAIT_CONTAINER,
 } from '../argo/names.ts';
+import { type PodVersion, versionOf } from '../argo/pod-version.ts';
 import { asObject, type JsonObject, objectsOf } from '../base/json.ts';
 import {
   CAPTURE_CONTAINER,
@@ -13,8 +15,8 @@ import {
   HIT_GATE,
   MISS_GATE,
   OUTPUTS_DIGEST_ANNOTATION,
-  OWN_PREFIX,
 } from '../base/names.ts';
+import { sizeOfValue } from '../base/shared-memory.ts';
 import type { KubeObject } from '../kube/types.ts';
 
 const stringMap = z.record(z.string(), z.string());
@@ -68,8 +70,12 @@ export interface StepPod {
   readonly isBeingDeleted: boolean;
   /** Argo is done with the pod: it looks at it no more. */
   readonly isLabelledCompleted: boolean;
+  /** Those that plans go by; whoever makes pods may fill others with what they like. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly hasAnnotations: boolean;
+  /** Argo's executor has noted the outputs on the pod, as up to 3.5 it does. */
+  readonly hasReportedOutputs: boolean;
+  readonly version: PodVersion;
   readonly gates: readonly string[];
   /** In the order of the spec. */
   readonly containers: readonly { readonly name: string; readonly image: string }[];
@@ -81,9 +87,38 @@ export interface StepPod {
   /** Names in the order of `status.containerStatuses`: a patch needs the position. */
   readonly statusNames: readonly string[];
   readonly states: ReadonlyMap<string, ContainerState>;
-  /** The object itself, for the pure core. */
-  readonly object: KubeObject;
+  readonly body: PodBody;
 }
+
+/**
+ * The object itself, as far as decisions read it: most of what a pod takes in memory. It may be let go; whoever needs it then
+ * reads the pod again.
+ */
+export class PodBody {
+  /** Roughly what it takes in memory. */
+  readonly bytes: number;
+  #object: KubeObject | undefined;
+
+  constructor(object?: KubeObject) {
+    this.#object = object;
+    this.bytes = sizeOfValue(object);
+  }
+
+  get object(): KubeObject | undefined {
+    return this.#object;
+  }
+
+  letGo(): void {
+    this.#object = undefined;
+  }
+}
+
+/** Annotations that plans go by. */
+const READ_ANNOTATIONS = [NODE_ID_ANNOTATION, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION];
+/** None of them is longer where Argo or stepmemo wrote it. */
+const ANNOTATION_LIMIT = 1_024;
+/** A pod with more, unless our gate holds it, is none that a workflow needs us for. */
+const CONTAINER_LIMIT = 256;
 
 /** Undefined where the object is no pod that can be read: nothing is ever done to such a one. */
 export function readStepPod(object: KubeObject): StepPod | undefined {
@@ -99,8 +134,10 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
     createdAtMs: readTimeMs(metadata.creationTimestamp),
     isBeingDeleted: typeof metadata.deletionTimestamp === 'string',
     isLabelledCompleted: metadata.labels?.[COMPLETED_LABEL] === 'true',
-    annotations: metadata.annotations ?? {},
+    annotations: readAnnotations(metadata.annotations ?? {}),
     hasAnnotations: metadata.annotations !== undefined && metadata.annotations !== null,
+    hasReportedOutputs: metadata.annotations?.[OUTPUTS_ANNOTATION] !== undefined,
+    version: versionOf(object),
     gates: (spec.schedulingGates ?? []).map((gate) => gate.name),
     containers: spec.containers.map(({ name, image }) => ({ name, image: image ?? '' })),
     serviceAccount: spec.serviceAccountName ?? 'default',
@@ -109,8 +146,16 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
     failureReason: status?.reason ?? '',
     statusNames: statuses.map(({ name }) => name),
     states: new Map(statuses.map(({ name, state }) => [name, readState(state)])),
-    object,
+    body: new PodBody(trimPod(object)),
   };
+}
+
+function readAnnotations(annotations: Readonly<Record<string, string>>): Record<string, string> {
+  const read = READ_ANNOTATIONS.flatMap((name) => {
+    const value = annotations[name];
+    return value === undefined || value.length > ANNOTATION_LIMIT ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(read);
 }
 
 function readState(state: z.infer<typeof containerStateSchema> | null | undefined): ContainerState {
@@ -192,14 +237,17 @@ export function hasSucceeded(pod: StepPod): boolean {
  * Field managers, tolerations and the like are the bulk of a pod, and are never asked for.
  */
 export function keepStepPod(object: KubeObject): StepPod | undefined {
-  const pod = readTrimmed(object);
-  return pod !== undefined && isOfInterest(pod) ? pod : undefined;
+  const pod = readStepPod(object);
+  if (pod === undefined || !isOfInterest(pod)) return undefined;
+  if (ownGates(pod).length > 0) return pod;
+  return pod.containers.length > CONTAINER_LIMIT
+    ? undefined
+    : { ...pod, containers: pod.containers.map(keepContainer) };
 }
 
-/** The same of a pod that is at hand for another reason. */
-export function readTrimmed(object: KubeObject): StepPod | undefined {
-  const pod = readStepPod(object);
-  return pod && { ...pod, object: trimPod(object) };
+/** A pod that runs is ended by the status of our container alone. */
+function keepContainer({ name, image }: StepPod['containers'][number]): StepPod['containers'][number] {
+  return { name, image: name === CAPTURE_CONTAINER ? image : '' };
 }
 
 const UNREAD = ['tolerations', 'affinity', 'topologySpreadConstraints', 'dnsConfig', 'hostAliases'];
@@ -234,15 +282,7 @@ function without(object: JsonObject, members: readonly string[]): JsonObject {
  * may have filled it with.
  */
 export function keepGateAlone(pod: StepPod): StepPod {
-  const { name, namespace, uid, resourceVersion, gates } = pod;
-  const own = Object.entries(pod.annotations).filter(
-    ([key]) => key.startsWith(OWN_PREFIX) || key === NODE_ID_ANNOTATION,
-  );
-  const object = {
-    metadata: { name, namespace, uid, resourceVersion },
-    spec: { schedulingGates: gates.map((gate) => ({ name: gate })), containers: [] },
-  };
-  return { ...pod, annotations: Object.fromEntries(own), containers: [], statusNames: [], states: new Map(), object };
+  return { ...pod, containers: [], statusNames: [], states: new Map(), body: new PodBody() };
 }
 
 export function isOfInterest(pod: StepPod): boolean {

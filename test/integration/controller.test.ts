@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
+import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createLog } from '../../src/base/log.ts';
+import { createLog, type Log } from '../../src/base/log.ts';
 import {
   CAPTURE_CONTAINER,
   DECISION_ANNOTATION,
@@ -64,13 +65,21 @@ afterAll(async () => {
 });
 
 async function start(
-  options: { kube?: KubeWatchApi; config?: object; timing?: Partial<PlanTiming>; now?: () => number } = {},
+  options: {
+    kube?: KubeWatchApi;
+    config?: object;
+    timing?: Partial<PlanTiming>;
+    now?: () => number;
+    bodiesLimitBytes?: number;
+    log?: Log;
+  } = {},
 ): Promise<Controller> {
   const controller = startController({
     kube: options.kube ?? kube,
     cluster,
     config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
-    log,
+    log: options.log ?? log,
+    ...(options.bodiesLimitBytes !== undefined && { bodiesLimitBytes: options.bodiesLimitBytes }),
     ...(options.now && { now: options.now }),
     timing: { hangMs: 1000, holderGraceMs: 1000, resultGraceMs: 500, ...options.timing },
     metrics: { outcome: () => {}, completion: () => {}, setLeader: () => {} },
@@ -787,7 +796,7 @@ describe('calls of the API server', () => {
     expect(calls).toEqual(['get configmaps', 'create workflowtaskresults', 'patch pods/status']);
   });
 
-  test('are five for a capture, beside the review of its token', async () => {
+  test('are four for a capture, beside the review of its token', async () => {
     const { calls, noted } = noting();
     const controller = await start({ kube: noted });
     const step = await makeMiss({ key: 'counted', cache: 'counted-misses' });
@@ -797,7 +806,6 @@ describe('calls of the API server', () => {
     await untilTold(step, 'captured');
     expect(calls.filter((call) => call !== 'get pods')).toEqual([
       'patch pods',
-      'get configmaps',
       'get workflows',
       'get configmaps',
       'create configmaps',
@@ -1032,6 +1040,57 @@ describe('outputs that a sidecar posts', () => {
     const after = await read({ resource: RESOURCES.configMaps, namespace, name: 'cache' });
     expect(after.metadata?.resourceVersion).toBe(resourceVersion);
     expect(outcomes.filter(({ pod }) => pod === step.nodeId)).toHaveLength(told);
+  });
+});
+
+describe('an entry that was deleted', () => {
+  test('stays away, though its pod is still remembered by a leader that never wrote it', async () => {
+    const settled = new Set<unknown>();
+    const write = (line: string): void => {
+      const { action, pod } = JSON.parse(line) as { action?: string; pod?: string };
+      if (action === 'settle') settled.add(pod);
+    };
+    const timing = { holderGraceMs: 10_000 };
+    const leader = await start({ timing, log: pino({ level: 'debug' }, { write }) });
+    const holder = await start({ config: { leaderElection: true, ownNamespace: 'nowhere' } });
+    await waitFor(() => leader.isSynced && holder.isSynced, { what: 'both replicas' });
+    const step = await makeMiss({ key: 'purged', cache: 'purged-cache' });
+    await post(holder, step, 'value');
+    await executorReports(step, 'value');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await waitFor(async () => (await entryOf('purged', 'purged-cache')) === 'value', { what: 'the entry' });
+    // The leader looks once a second while it waits for the holder.
+    await waitFor(() => settled.has(step.path.name), { what: 'the leader to have seen the entry' });
+    await dropEntry('purged', 'purged-cache');
+    const later = await makeMiss({ key: 'purged-later', cache: 'purged-cache', hasSidecar: false });
+    await executorReports(later, 'x');
+    await setStatus(later, 'Succeeded', ENDED);
+    await untilTold(later, 'captured');
+    expect(await entryOf('purged', 'purged-cache')).toBeUndefined();
+  });
+});
+
+describe('a pod whose body there is no memory for', () => {
+  test('ends as a hit like any other', async () => {
+    await putEntry('no-body', 'from the cache');
+    await start({ bodiesLimitBytes: 0 });
+    await untilSucceeded(await makeStep({ key: 'no-body' }));
+  });
+
+  test('is captured like any other', async () => {
+    const controller = await start({ bodiesLimitBytes: 0 });
+    const step = await makeMiss({ key: 'no-body-captured' });
+    await post(controller, step, 'value');
+    await executorReports(step, 'value');
+    await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0 } });
+    await untilEntry('no-body-captured', 'value');
+  });
+
+  test('is deleted when its Workflow is gone', async () => {
+    await start({ bodiesLimitBytes: 0 });
+    const step = await makeStep({ key: 'no-body-orphan', decision: 'hit' });
+    must(await admin.remove({ resource: RESOURCES.workflows, namespace, name: step.nodeId }));
+    await waitFor(() => isGone(step.path), { what: 'the pod to be gone', deadlineMs: 30_000 });
   });
 });
 

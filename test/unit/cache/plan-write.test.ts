@@ -148,6 +148,16 @@ describe('planWrite', () => {
     if (expected === 'keep-if-noted') expect(planWrite(writeOf(), carriedOut(plan, current), NOW).plan).toBe('keep');
   });
 
+  it('keeps an entry that another replica has stored for the pod, though it be a little older', () => {
+    const current = carriedOut(
+      planWrite(writeOf('key', entryOf('v', '2026-03-01T11:58:59Z')), undefined, NOW),
+      undefined,
+    );
+    expect(planWrite(writeOf(), current, NOW).plan).toBe('keep');
+    const other = { ...writeOf(), meta: { ...writeOf().meta, podUid: 'other' } };
+    expect(planWrite(other, current, NOW).plan).toBe('patch');
+  });
+
   it('refuses an entry that no ConfigMap could take', () => {
     const plan = planWrite(writeOf('key', entryOf('x'.repeat(CONFIG_MAP_LIMIT_BYTES))), undefined, NOW);
     expect(plan).toMatchObject({ plan: 'refuse', reason: 'entry-too-large' });
@@ -172,8 +182,8 @@ describe('planWrite', () => {
   });
 
   it('counts what it replaces as free', () => {
-    const old = entryOf('x'.repeat(1_000_000), '2026-03-01T11:00:00Z');
-    const first = carriedOut(planWrite(writeOf('key', old), undefined, NOW), undefined);
+    const old = writeOf('key', entryOf('x'.repeat(1_000_000), '2026-03-01T11:00:00Z'));
+    const first = carriedOut(planWrite({ ...old, meta: { ...old.meta, podUid: 'other' } }, undefined, NOW), undefined);
     expect(planWrite(writeOf('key', entryOf('y'.repeat(1_000_000))), first, NOW).plan).toBe('patch');
   });
 

@@ -1,7 +1,5 @@
-import { versionOf } from '../../../src/argo/pod-version.ts';
 import type { Step } from '../../../src/argo/step.ts';
 import { readTaskResult, type TaskResult } from '../../../src/argo/task-result.ts';
-import { versionFrom } from '../../../src/argo/versions.ts';
 import { CAPTURE_CONTAINER, RESULT_POD_UID_ANNOTATION } from '../../../src/base/names.ts';
 import type { Entry } from '../../../src/cache/entry.ts';
 import {
@@ -184,11 +182,11 @@ export function planOf(overrides: Partial<Extract<CapturePlan, { ok: true }>> = 
   if (STEP.template.state !== 'inline') throw new Error('unreachable');
   return {
     ok: true,
+    object: podObject(),
     step: STEP,
     template: STEP.template,
     memoization: MEMOIZATION,
     way: 'sidecar',
-    version: { text: '4.0.5', from: versionFrom(4, 0, 5), to: versionFrom(4, 0, 5) },
     ...overrides,
   };
 }
@@ -205,7 +203,6 @@ export function factsOf(pod: StepPod, overrides: Partial<PodFacts> = {}): PodFac
     isGone: false,
     endSeenAtMs: readOwnEnd(pod).endedAtMs,
     hasLeftWatch: false,
-    version: versionOf(pod.object),
     resultMadeAtMs: undefined,
     held: undefined,
     watchedResult: undefined,

@@ -56,8 +56,8 @@ describe('the pods that are remembered', () => {
     expect(keepStepPod(podObject({ states: { main: 'running', [CAPTURE_CONTAINER]: 'running' } }))).toBeDefined();
     const spec = { ...(podObject().spec as object), tolerations: [{}], affinity: {} };
     const kept = keepStepPod({ ...podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }), spec });
-    expect(kept?.object.spec).not.toHaveProperty('tolerations');
-    expect(kept?.object.spec).toHaveProperty('initContainers');
+    expect(kept?.body.object?.spec).not.toHaveProperty('tolerations');
+    expect(kept?.body.object?.spec).toHaveProperty('initContainers');
   });
 
   test('keep nothing that their author filled their containers with', () => {
@@ -71,8 +71,8 @@ describe('the pods that are remembered', () => {
       env: [...(container.env ?? []), { name: 'DATA', value: filler }],
     }));
     const kept = keepStepPod({ ...pod, spec: { ...spec, containers } });
-    expect(kept?.object.spec).toEqual(keepStepPod(pod)?.object.spec);
-    expect(JSON.stringify(kept).length).toBeLessThan(10_000);
+    expect(kept?.body.object?.spec).toEqual(keepStepPod(pod)?.body.object?.spec);
+    expect(kept?.body.bytes).toBeLessThan(10_000);
   });
 
   test('keep of a gated one little more than its names where nobody has opted in', () => {
@@ -83,7 +83,54 @@ describe('the pods that are remembered', () => {
     const kept = keepGateAlone(pod);
     expect(kept).toMatchObject({ uid: pod.uid, name: pod.name, gates: [HIT_GATE], hasAnnotations: true });
     expect(kept.annotations['stepmemo.io/decision']).toBe('hit');
+    expect(kept.body.bytes).toBe(0);
     expect(JSON.stringify(kept).length).toBeLessThan(2_000);
+  });
+});
+
+/** A pod of 1 MiB: `keepStepPod` keeps the annotations of its body. */
+function largePod(namespace: string, uid: string) {
+  const filler = 'x'.repeat(250_000);
+  const annotations = { 'stepmemo.io/decision': 'miss', a: filler, b: filler, c: filler, d: filler };
+  const object = podObject({ annotations });
+  const pod = keepStepPod({ ...object, metadata: { ...object.metadata, namespace, uid } });
+  if (pod === undefined) throw new Error('unreachable');
+  return pod;
+}
+
+describe('the bodies of pods', () => {
+  test('are bounded, and the namespace that has the most loses its own', () => {
+    const table = new PodTable(8_000_000);
+    const small = keepStepPod(podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }));
+    if (small === undefined) throw new Error('unreachable');
+    const one = table.see(small, NOW_MS);
+    const hostile = Array.from({ length: 400 }, (_, at) => table.see(largePod('hostile', `uid-h${at}`), NOW_MS));
+    expect(table.bodiesBytes).toBeLessThan(8_000_000);
+    expect(one.pod.body.object).toBeDefined();
+    expect(hostile.filter(({ pod }) => pod.body.object !== undefined)).toHaveLength(7);
+    expect(JSON.stringify(hostile.map(({ pod }) => pod)).length).toBeLessThan(400 * 2_000);
+  });
+
+  test('count while their pod is remembered, and only the latest state of it', () => {
+    const table = new PodTable();
+    const pod = largePod('team', 'uid-1');
+    table.see(pod, NOW_MS);
+    table.see({ ...pod, resourceVersion: '9999999' }, NOW_MS);
+    const { bytes } = pod.body;
+    expect([bytes > 1_000_000, table.bodiesBytes]).toEqual([true, bytes]);
+    table.leave(pod, NOW_MS);
+    table.prune(NOW_MS + 120_000);
+    expect(table.bodiesBytes).toBe(0);
+  });
+
+  test('are those of a sensible number of containers, or of a gated pod', () => {
+    const many = (parts: Parameters<typeof podObject>[0]) => {
+      const pod = podObject(parts);
+      const containers = Array.from({ length: 257 }, (_, at) => ({ name: `c-${at}` }));
+      return keepStepPod({ ...pod, spec: { ...(pod.spec as object), containers } });
+    };
+    expect(many({ annotations: { 'stepmemo.io/decision': 'miss' } })).toBeUndefined();
+    expect(many({ gates: [HIT_GATE] })).toBeDefined();
   });
 });
 

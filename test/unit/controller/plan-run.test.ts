@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { versionFrom } from '../../../src/argo/versions.ts';
 import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/base/names.ts';
 import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
@@ -21,7 +20,6 @@ import {
 } from './facts.ts';
 
 const THERE = RUNNING_WORKFLOW;
-const NOTHING_STORED = { podUid: undefined, createdAtMs: undefined };
 const CAPTURED = { parameters: [{ name: 'text', value: 'told' }] };
 const HELD = { captured: CAPTURED, digest: digestOf(CAPTURED), sizeBytes: 10 };
 const NOTED = { 'stepmemo.io/outputs-digest': HELD.digest };
@@ -29,7 +27,7 @@ const NOTED = { 'stepmemo.io/outputs-digest': HELD.digest };
 /** Everything that the plan of an ended pod asks for. */
 const LOOKED: Partial<PodFacts> = {
   plan: planOf(),
-  stored: NOTHING_STORED,
+  isStored: false,
   workflow: THERE,
   watchedResult: resultOf(),
 };
@@ -73,7 +71,7 @@ describe('the way of a pod that ended', () => {
     {
       when: 'this replica leads, and another may hold',
       facts: { ...LOOKED },
-      does: { do: 'wait', delayMs: 5000 },
+      does: { do: 'wait', delayMs: 1000 },
     },
     {
       when: 'nobody wrote in time',
@@ -243,11 +241,6 @@ describe('the way of a pod that ended', () => {
     // ---- what is asked for, in this order
     { when: 'nothing was looked at', facts: { held: HELD }, does: { do: 'look', at: 'plan' } },
     {
-      when: 'the cache was not looked at',
-      facts: { ...LOOKED, held: HELD, stored: undefined },
-      does: { do: 'look', at: 'entry' },
-    },
-    {
       when: 'the Workflow was not looked at',
       facts: { ...LOOKED, held: HELD, workflow: undefined },
       does: { do: 'look', at: 'workflow' },
@@ -260,18 +253,20 @@ describe('the way of a pod that ended', () => {
     // ---- what is there
     {
       when: 'its entry is there',
-      facts: { ...LOOKED, held: HELD, stored: { podUid: 'uid-1', createdAtMs: NOW_MS - 60_000 } },
+      facts: { ...LOOKED, held: HELD, isStored: true },
       does: { do: 'settle' },
     },
     {
-      when: 'a newer entry is there',
-      facts: { ...LOOKED, held: HELD, stored: { podUid: 'other', createdAtMs: NOW_MS - 4000 } },
+      when: 'another replica has stored its entry, and may yet see it deleted',
+      pod: endedPod({ secondsSinceEnd: 0 }),
+      facts: { ...LOOKED, isStored: true },
       does: { do: 'settle' },
     },
     {
-      when: 'an older entry is there',
-      facts: { ...LOOKED, held: HELD, stored: { podUid: 'other', createdAtMs: NOW_MS - 6000 } },
-      does: { do: 'write-entry' },
+      when: 'another replica is to store its entry',
+      pod: endedPod({ secondsSinceEnd: 0 }),
+      facts: LOOKED,
+      does: { do: 'wait', delayMs: 1_000 },
     },
     // ---- the task result
     {
@@ -305,12 +300,9 @@ describe('the way of a pod that ended', () => {
   });
 
   test('a step that reports nothing does not wait for a result on versions that make none', () => {
-    const old = planOf({
-      way: 'server',
-      version: { text: '3.4.17', from: versionFrom(3, 4, 17), to: versionFrom(3, 4, 17) },
-    });
+    const old = planOf({ way: 'server' });
     const silent = { ...old, template: { kind: 'container', template: { container: {} } } } as const;
-    const pod = endedPod({ secondsSinceEnd: 0 });
+    const pod = endedPod({ secondsSinceEnd: 0, version: 'v3.4.17' });
     const facts = { ...LOOKED, watchedResult: undefined };
     expect(plan(pod, { ...facts, plan: silent as PodFacts['plan'] })).toMatchObject({ do: 'write-entry' });
     expect(plan(pod, { ...facts, plan: old })).toMatchObject({ do: 'wait' });
