@@ -2,7 +2,7 @@ import { bodiesBytes } from './admission/body-budget.ts';
 import { DEFAULT_LIMIT_BYTES } from './cache/cache-index.ts';
 import { CONFIG_MAP_LIMIT_BYTES } from './cache/config-map.ts';
 import type { Config } from './config/config.ts';
-import { BODIES_LIMIT_BYTES } from './controller/pod-table.ts';
+import { STEPS_LIMIT_BYTES } from './controller/step-memory.ts';
 import { PAGE_LIMIT } from './informers/watch-caches.ts';
 
 const MIB = 1024 * 1024;
@@ -19,7 +19,7 @@ export function memoryBounds(config: Pick<Config, 'bodyLimitBytes' | 'captureTot
     idle: IDLE_BYTES,
     caches: DEFAULT_LIMIT_BYTES,
     pageOfCaches: PAGE_LIMIT * CONFIG_MAP_LIMIT_BYTES * PARSED,
-    pods: BODIES_LIMIT_BYTES,
+    steps: STEPS_LIMIT_BYTES,
     heldOutputs: config.captureTotalLimitBytes,
     bodies: bodiesBytes(config.bodyLimitBytes) * PARSED,
   };

@@ -81,6 +81,11 @@ export function isNodeIdOf(workflowName: string, nodeId: string): boolean {
   return nodeId.startsWith(`${workflowName}-`) && /^\d+$/.test(nodeId.slice(workflowName.length + 1));
 }
 
+/** Names a node among those of all Workflows. */
+export function nodeKey(namespace: string, nodeId: string): string {
+  return `${namespace}/${nodeId}`;
+}
+
 const EXECUTOR_CONTAINERS: readonly string[] = [INIT_CONTAINER, WAIT_CONTAINER, SUPERVISOR_CONTAINER, MAIN_CONTAINER];
 
 /**

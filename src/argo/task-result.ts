@@ -26,8 +26,8 @@ const taskResultSchema = z.looseObject({
   progress: z.unknown().optional(),
 });
 
-/** A WorkflowTaskResult: how outputs get from a step to its node (workflow/controller/taskresult.go). */
-export interface TaskResult {
+/** Which WorkflowTaskResult one is, and for whom it was made. */
+export interface TaskResultHead {
   readonly namespace: string;
   /** Its name: the id of the node that it is about. */
   readonly nodeId: string;
@@ -40,6 +40,10 @@ export interface TaskResult {
   readonly isComplete: boolean;
   /** The pod that stepmemo made it for; undefined where Argo's executor made it. */
   readonly markedPodUid: string | undefined;
+}
+
+/** A WorkflowTaskResult: how outputs get from a step to its node (workflow/controller/taskresult.go). */
+export interface TaskResult extends TaskResultHead {
   readonly outputs: Outputs | undefined;
   /** As it came, for the patch that changes it. */
   readonly labels: Readonly<Record<string, string>>;
@@ -75,7 +79,11 @@ export function readTaskResult(object: unknown): TaskResult | undefined {
 }
 
 /** Whether a result is about this very step: names are used again by `argo retry` and by workflows of the same name. */
-export function isResultOf(result: TaskResult, step: Pick<Step, 'workflowUid' | 'nodeId'>, podUid: string): boolean {
+export function isResultOf(
+  result: TaskResultHead,
+  step: Pick<Step, 'workflowUid' | 'nodeId'>,
+  podUid: string,
+): boolean {
   if (result.nodeId !== step.nodeId) return false;
   return result.ownerUids.includes(step.workflowUid) || result.ownerUids.includes(podUid);
 }

@@ -1,6 +1,6 @@
 import type { Outputs } from '../argo/outputs.ts';
 import type { Step } from '../argo/step.ts';
-import type { TaskResult } from '../argo/task-result.ts';
+import type { TaskResultHead } from '../argo/task-result.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { Entry } from '../cache/entry.ts';
 import type { Memoization } from '../step/memoization.ts';
@@ -33,7 +33,7 @@ export type Action =
   /** Ends the pod as Succeeded: its result is there. */
   | { readonly do: 'complete'; readonly message: string }
   /** Takes our own result away: before a release, or from under a pod that runs after all. */
-  | { readonly do: 'delete-result'; readonly result: TaskResult }
+  | { readonly do: 'delete-result'; readonly result: TaskResultHead }
   /** Takes our gates away. */
   | {
       readonly do: 'release';

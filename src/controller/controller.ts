@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import type { Outputs } from '../argo/outputs.ts';
+import { nodeKey } from '../argo/step.ts';
 import type { Log } from '../base/log.ts';
 import { createWorkQueue, type WorkClass, type WorkQueue } from '../base/work-queue.ts';
 import { type CacheWriter, createCacheWriter } from '../cache/cache-writer.ts';
@@ -14,10 +15,11 @@ import type { ControllerMetrics } from './execute.ts';
 import { PLAN_TIMING, type PlanTiming } from './facts.ts';
 import { acceptOutputs } from './held-outputs.ts';
 import { labelReplicas } from './label-replicas.ts';
-import { nodeKey, type PodRecord, PodTable } from './pod-table.ts';
+import { type PodRecord, PodTable } from './pod-table.ts';
 import { PodWorker } from './pod-worker.ts';
 import { createConfigMapReader } from './read-config-map.ts';
 import { ResultTable } from './result-table.ts';
+import { createStepMemory } from './step-memory.ts';
 import { isTerminal, nodeIdOf } from './step-pod.ts';
 import { sweepResults } from './sweep.ts';
 import { type ControllerCluster, startWatches, type Watches } from './watches.ts';
@@ -36,8 +38,8 @@ export interface ControllerOptions {
   /** Wall clock, Unix milliseconds. */
   readonly now?: () => number;
   readonly timing?: Partial<PlanTiming>;
-  /** Most memory for the bodies of pods, in bytes. */
-  readonly bodiesLimitBytes?: number;
+  /** Most memory for what is held of steps, in bytes. */
+  readonly stepsLimitBytes?: number;
 }
 
 export interface Controller extends CaptureSink {
@@ -85,7 +87,7 @@ class RunningController implements Controller {
   readonly #options: ControllerOptions;
   readonly #now: () => number;
   readonly #table: PodTable;
-  readonly #results = new ResultTable();
+  readonly #results: ResultTable;
   readonly #writer: CacheWriter;
   readonly #queue: WorkQueue;
   readonly #watches: Watches;
@@ -101,7 +103,9 @@ class RunningController implements Controller {
     const { kube, cluster, config, log } = options;
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#table = new PodTable(options.bodiesLimitBytes);
+    const memory = createStepMemory(options.stepsLimitBytes);
+    this.#table = new PodTable(memory);
+    this.#results = new ResultTable(memory);
     this.#writer = createCacheWriter(kube);
     const worker = this.#createWorker();
     this.#queue = createWorkQueue({
@@ -174,7 +178,8 @@ class RunningController implements Controller {
     const isEnded = pod?.phase === 'Succeeded' && !pod.isBeingDeleted && leftAtMs === undefined;
     if (!isEnded || !((pod.createdAtMs ?? Number.NaN) >= node.startedMs - CLOCK_SKEW_MS)) return undefined;
     const result = this.#results.get(namespace, node.id);
-    return result?.markedPodUid === uid ? (result?.outputs ?? {}) : undefined;
+    const isServed = result?.markedPodUid === uid && result?.outputs.isLetGo === false;
+    return isServed ? (result?.outputs.value ?? {}) : undefined;
   };
 
   readonly newsOf = (namespace: string, nodeIds: readonly string[], waitMs: number): Promise<void> => {

@@ -1,4 +1,4 @@
-import { buildTaskResult, buildTaskResultPatch, readTaskResult, type TaskResult } from '../argo/task-result.ts';
+import { buildTaskResult, buildTaskResultPatch, readTaskResult, type TaskResultHead } from '../argo/task-result.ts';
 import { OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { CacheWriter, WriteOutcome } from '../cache/cache-writer.ts';
@@ -136,7 +136,7 @@ async function complete(context: ExecuteContext, record: PodRecord, action: Doin
   return DONE;
 }
 
-async function deleteResult(context: ExecuteContext, record: PodRecord, result: TaskResult): Promise<Outcome> {
+async function deleteResult(context: ExecuteContext, record: PodRecord, result: TaskResultHead): Promise<Outcome> {
   const { namespace, nodeId, uid, resourceVersion } = result;
   const path: ObjectPath = { resource: RESOURCES.workflowTaskResults, namespace, name: nodeId };
   const removed = await context.kube.remove(path, { uid, resourceVersion });

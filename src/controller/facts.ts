@@ -7,6 +7,7 @@ import type { KubeObject } from '../kube/types.ts';
 import type { Captured } from '../sidecar/captured.ts';
 import type { PodDecision } from '../step/decision.ts';
 import type { Memoization } from '../step/memoization.ts';
+import type { WatchedResult } from './result-table.ts';
 import type { StepPod } from './step-pod.ts';
 
 /** What a look at the Workflow of a pod found. */
@@ -89,7 +90,7 @@ export interface PodFacts {
   /** Outputs that the pod's sidecar posted to this replica. */
   readonly held: HeldOutputs | undefined;
   /** The task result of the node as the watch knows it, kept a while after Argo deleted it. */
-  readonly watchedResult: TaskResult | undefined;
+  readonly watchedResult: WatchedResult | undefined;
   /** Whether the cache holds the pod's entry, or a newer one, as far as this replica's memory goes. */
   readonly isStored?: boolean | undefined;
   /** This replica is writing the pod's entry. */

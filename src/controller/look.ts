@@ -39,7 +39,7 @@ async function lookWithObject(
   at: Exclude<Look, 'result' | 'pod'>,
   nowMs: number,
 ): Promise<KubeFailure | undefined> {
-  const object = looked.object ?? record.pod.body.object;
+  const object = looked.object ?? record.pod.body.value;
   if (object === undefined) return lookAtPod(context, record, looked);
   looked.object = object;
   switch (at) {
@@ -105,8 +105,8 @@ async function lookAtPod({ kube }: LiveContext, record: PodRecord, looked: Looke
   const pod = answer.ok ? readStepPod(answer.value) : undefined;
   if (pod?.uid === uid) {
     // Before it is taken in: there may be no room for its body even now.
-    const { object } = pod.body;
-    if (object !== undefined) looked.object = object;
+    const { value } = pod.body;
+    if (value !== undefined) looked.object = value;
     looked.isPodFresh = true;
     record.take(pod);
   } else {

@@ -1,6 +1,6 @@
 import type { Outputs } from '../argo/outputs.ts';
 import { isBelow, readsOutputsAnnotation } from '../argo/pod-version.ts';
-import { isResultOf } from '../argo/task-result.ts';
+import { isResultOf, type TaskResult, type TaskResultHead } from '../argo/task-result.ts';
 import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
 import { assembleEntry } from '../capture/assemble-entry.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
@@ -139,6 +139,7 @@ type ReadyPlan = Extract<CapturePlan, { ok: true }>;
 
 function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Action {
   const { pod, held, nowMs, workflow } = facts;
+  if (isResultLetGo(facts) && facts.result === undefined) return look('result');
   const result = usableResult(facts, plan);
   if (!isReported(facts, result) && msSinceEnd(facts) < settings.resultGraceMs) {
     return wait(RESULT_POLL_MS, 'its task result is not there yet');
@@ -175,11 +176,24 @@ interface Reported {
  * The executor's word on this step. Where it never gives one (nothing to report, up to 3.5.2) that counts as one without
  * outputs. A result that stepmemo made tells nothing of a run.
  */
-function usableResult({ pod, watchedResult }: PodFacts, plan: ReadyPlan): Reported | undefined {
-  const isUsable =
-    watchedResult && watchedResult.markedPodUid === undefined && isResultOf(watchedResult, plan.step, pod.uid);
-  if (isUsable) return watchedResult;
+function usableResult(facts: PodFacts, plan: ReadyPlan): Reported | undefined {
+  const { pod } = facts;
+  const result = isResultLetGo(facts) ? readLive(facts) : readWatched(facts);
+  if (result && result.markedPodUid === undefined && isResultOf(result, plan.step, pod.uid)) return result;
   return isResultExpected(pod, plan) ? undefined : { isComplete: true };
+}
+
+/** There was no memory for its outputs. */
+function isResultLetGo({ watchedResult }: PodFacts): boolean {
+  return watchedResult?.outputs.isLetGo === true;
+}
+
+function readLive({ result }: PodFacts): TaskResult | undefined {
+  return result === 'none' || result === 'unreadable' ? undefined : result;
+}
+
+function readWatched({ watchedResult }: PodFacts): (TaskResultHead & Reported) | undefined {
+  return watchedResult && { ...watchedResult, outputs: watchedResult.outputs.value };
 }
 
 /** Whether the executor has said its last word: by its result, or on versions that have it by the pod's own annotation. */

@@ -1,8 +1,8 @@
-import { isNodeIdOf } from '../argo/step.ts';
-import { SharedMemory } from '../base/shared-memory.ts';
+import { isNodeIdOf, nodeKey } from '../argo/step.ts';
 import { isEarlier } from '../kube/resource-version.ts';
 import type { Failures, HeldOutputs } from './facts.ts';
-import { nodeIdOf, type PodBody, type StepPod } from './step-pod.ts';
+import type { StepMemory } from './step-memory.ts';
+import { nodeIdOf, type StepPod } from './step-pod.ts';
 
 /** What the controller remembers of one pod between two looks at it. All of it can be lost: a restart loses it. */
 export interface PodRecord {
@@ -48,25 +48,15 @@ function newRecord(nowMs: number): Omit<PodRecord, 'pod' | 'take'> {
 
 /** How long a pod that left the watch is remembered: labelled completed, its task result may still be on the way. */
 const REMEMBER_MS = 2 * 60_000;
-/** Most memory for the bodies of pods, in bytes: those of 10,000 steps, as steps are as a rule. */
-export const BODIES_LIMIT_BYTES = 64 * 1024 * 1024;
 
-/**
- * The pods that stepmemo has to do with, by UID: those of the watch, and for a while those that left it. Their bodies share one
- * limit between namespaces; one that was let go is read again when something is to be decided about its pod.
- */
+/** The pods that stepmemo has to do with, by UID: those of the watch, and for a while those that left it. */
 export class PodTable {
   readonly #records = new Map<string, PodRecord>();
   readonly #uidByNode = new Map<string, string>();
-  readonly #bodies: SharedMemory<PodBody>;
+  readonly #memory: StepMemory;
 
-  constructor(bodiesLimitBytes = BODIES_LIMIT_BYTES) {
-    this.#bodies = new SharedMemory(bodiesLimitBytes, (_, __, body) => body.letGo());
-  }
-
-  /** What bodies take, in bytes. */
-  get bodiesBytes(): number {
-    return this.#bodies.bytes;
+  constructor(memory: StepMemory) {
+    this.#memory = memory;
   }
 
   get(uid: string): PodRecord | undefined {
@@ -136,7 +126,7 @@ export class PodTable {
   }
 
   #hold({ namespace, uid, body }: StepPod): void {
-    this.#bodies.put(namespace, uid, body, body.bytes);
+    this.#memory.put(namespace, `pod ${uid}`, body, body.bytes);
   }
 
   /** Forgets what need not be remembered any longer: it is not asked for, and nothing more comes of it. */
@@ -149,7 +139,7 @@ export class PodTable {
 
   #drop(uid: string, { pod }: PodRecord): void {
     this.#records.delete(uid);
-    this.#bodies.delete(pod.namespace, uid);
+    this.#memory.delete(pod.namespace, `pod ${uid}`);
     const key = nodeKey(pod.namespace, nodeIdOf(pod) ?? '');
     if (this.#uidByNode.get(key) === uid) this.#uidByNode.delete(key);
   }
@@ -162,9 +152,4 @@ export class PodTable {
     }
     return sum;
   }
-}
-
-/** Names a node among those of all Workflows. */
-export function nodeKey(namespace: string, nodeId: string): string {
-  return `${namespace}/${nodeId}`;
 }

@@ -16,8 +16,8 @@ import {
   MISS_GATE,
   OUTPUTS_DIGEST_ANNOTATION,
 } from '../base/names.ts';
-import { sizeOfValue } from '../base/shared-memory.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { Held } from './step-memory.ts';
 
 const stringMap = z.record(z.string(), z.string());
 const time = z.string().nullish();
@@ -87,30 +87,8 @@ export interface StepPod {
   /** Names in the order of `status.containerStatuses`: a patch needs the position. */
   readonly statusNames: readonly string[];
   readonly states: ReadonlyMap<string, ContainerState>;
-  readonly body: PodBody;
-}
-
-/**
- * The object itself, as far as decisions read it: most of what a pod takes in memory. It may be let go; whoever needs it then
- * reads the pod again.
- */
-export class PodBody {
-  /** Roughly what it takes in memory. */
-  readonly bytes: number;
-  #object: KubeObject | undefined;
-
-  constructor(object?: KubeObject) {
-    this.#object = object;
-    this.bytes = sizeOfValue(object);
-  }
-
-  get object(): KubeObject | undefined {
-    return this.#object;
-  }
-
-  letGo(): void {
-    this.#object = undefined;
-  }
+  /** The object itself, as far as decisions read it: most of what a pod takes in memory. */
+  readonly body: Held<KubeObject | undefined>;
 }
 
 /** Annotations that plans go by. */
@@ -146,7 +124,7 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
     failureReason: status?.reason ?? '',
     statusNames: statuses.map(({ name }) => name),
     states: new Map(statuses.map(({ name, state }) => [name, readState(state)])),
-    body: new PodBody(trimPod(object)),
+    body: new Held(trimPod(object)),
   };
 }
 
@@ -282,7 +260,7 @@ function without(object: JsonObject, members: readonly string[]): JsonObject {
  * may have filled it with.
  */
 export function keepGateAlone(pod: StepPod): StepPod {
-  return { ...pod, containers: [], statusNames: [], states: new Map(), body: new PodBody() };
+  return { ...pod, containers: [], statusNames: [], states: new Map(), body: new Held(undefined) };
 }
 
 export function isOfInterest(pod: StepPod): boolean {

@@ -1,18 +1,18 @@
 import { WORKFLOW_LABEL } from '../argo/names.ts';
-import type { TaskResult } from '../argo/task-result.ts';
+import type { TaskResultHead } from '../argo/task-result.ts';
 import { type KubeWatchApi, RESOURCES } from '../kube/types.ts';
 import { keepStepPod, type StepPod } from './step-pod.ts';
 
 export interface SweepOptions {
   readonly kube: Pick<KubeWatchApi, 'listPage' | 'remove'>;
-  readonly results: readonly TaskResult[];
+  readonly results: readonly TaskResultHead[];
   /** Whether pods of this namespace may be captured. */
   readonly isOfInterest: (namespace: string) => boolean;
   readonly isKnown: (podUid: string) => boolean;
   readonly isNodeKnown: (namespace: string, nodeId: string) => boolean;
   /** Told of pods that ended, and were labelled completed, while no leader watched. */
   readonly onPod: (pod: StepPod) => void;
-  readonly onOrphan: (result: TaskResult) => void;
+  readonly onOrphan: (result: TaskResultHead) => void;
   readonly isEnded: () => boolean;
 }
 
@@ -32,8 +32,8 @@ export async function sweepResults(options: SweepOptions): Promise<boolean> {
   return isWhole;
 }
 
-function groupByWorkflow({ results, isOfInterest, isKnown, isNodeKnown }: SweepOptions): Iterable<TaskResult[]> {
-  const groups = new Map<string, TaskResult[]>();
+function groupByWorkflow({ results, isOfInterest, isKnown, isNodeKnown }: SweepOptions): Iterable<TaskResultHead[]> {
+  const groups = new Map<string, TaskResultHead[]>();
   for (const result of results) {
     const { markedPodUid, namespace, nodeId, workflowName } = result;
     const isOpen =
@@ -48,7 +48,7 @@ function groupByWorkflow({ results, isOfInterest, isKnown, isNodeKnown }: SweepO
 /** Pods a page: one of ten thousand steps is no reason to hold them all. */
 const PAGE_LIMIT = 100;
 
-async function sweepWorkflow(options: SweepOptions, results: readonly TaskResult[]): Promise<boolean> {
+async function sweepWorkflow(options: SweepOptions, results: readonly TaskResultHead[]): Promise<boolean> {
   const { kube, onOrphan } = options;
   const [first] = results;
   if (first === undefined) return true;
@@ -68,7 +68,7 @@ async function sweepWorkflow(options: SweepOptions, results: readonly TaskResult
 /** Tells of the workflow's pods that may be ours, page by page; the UIDs of all, or undefined where one page is missing. */
 async function lookAtPods(
   { kube, onPod }: SweepOptions,
-  { namespace, workflowName }: TaskResult,
+  { namespace, workflowName }: TaskResultHead,
 ): Promise<ReadonlySet<string> | undefined> {
   const uids = new Set<string>();
   let token: string | undefined;

@@ -1,5 +1,5 @@
 import { COMPLETED_LABEL, WORKFLOW_LABEL } from '../argo/names.ts';
-import { readTaskResult, type TaskResult } from '../argo/task-result.ts';
+import { readTaskResult } from '../argo/task-result.ts';
 import type { Log } from '../base/log.ts';
 import { CAPTURE_CONTAINER } from '../base/names.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
@@ -7,7 +7,7 @@ import { type KubeObject, type KubeWatchApi, RESOURCES } from '../kube/types.ts'
 import type { KnownCluster } from '../step/known-cluster.ts';
 import { START_FAILURES } from './plan-run.ts';
 import type { PodTable } from './pod-table.ts';
-import type { ResultTable } from './result-table.ts';
+import { type ResultTable, type WatchedResult, watchedResult } from './result-table.ts';
 import {
   hasCaptureContainer,
   isTerminal,
@@ -121,12 +121,21 @@ function noteSidecar(cluster: ControllerCluster, pod: StepPod, isNew: boolean, n
   if (state?.is === 'waiting' && START_FAILURES.has(state.reason)) cluster.markSidecarBroken(now);
 }
 
-function watchResults({ kube, log, cluster, pods, results, now, onPod, onSync }: WatchOptions): Reflector<TaskResult> {
-  const changed = ({ namespace, nodeId }: TaskResult) => {
+function watchResults({
+  kube,
+  log,
+  cluster,
+  pods,
+  results,
+  now,
+  onPod,
+  onSync,
+}: WatchOptions): Reflector<WatchedResult> {
+  const changed = ({ namespace, nodeId }: WatchedResult) => {
     const uid = pods.uidOfNode(namespace, nodeId);
     if (uid !== undefined) onPod(uid);
   };
-  return startReflector<TaskResult>({
+  return startReflector<WatchedResult>({
     kube,
     log,
     resource: RESOURCES.workflowTaskResults,
@@ -149,8 +158,10 @@ function watchResults({ kube, log, cluster, pods, results, now, onPod, onSync }:
 }
 
 /** Outputs may be large, and those of namespaces that have not opted in will not be asked for. */
-function keepResult(cluster: ControllerCluster, object: KubeObject): TaskResult | undefined {
-  const result = readTaskResult(object);
-  if (result === undefined || result.markedPodUid !== undefined) return result;
+function keepResult(cluster: ControllerCluster, object: KubeObject): WatchedResult | undefined {
+  const read = readTaskResult(object);
+  if (read === undefined) return undefined;
+  const result = watchedResult(read);
+  if (result.markedPodUid !== undefined) return result;
   return cluster.isSynced && cluster.namespace(result.namespace)?.isEnabled !== true ? undefined : result;
 }

@@ -70,7 +70,7 @@ async function start(
     config?: object;
     timing?: Partial<PlanTiming>;
     now?: () => number;
-    bodiesLimitBytes?: number;
+    stepsLimitBytes?: number;
     log?: Log;
   } = {},
 ): Promise<Controller> {
@@ -79,7 +79,7 @@ async function start(
     cluster,
     config: configSchema.parse({ leaderElection: false, resyncSeconds: 1, ...options.config }),
     log: options.log ?? log,
-    ...(options.bodiesLimitBytes !== undefined && { bodiesLimitBytes: options.bodiesLimitBytes }),
+    ...(options.stepsLimitBytes !== undefined && { stepsLimitBytes: options.stepsLimitBytes }),
     ...(options.now && { now: options.now }),
     timing: { hangMs: 1000, holderGraceMs: 1000, resultGraceMs: 500, ...options.timing },
     metrics: { outcome: () => {}, completion: () => {}, setLeader: () => {} },
@@ -1070,15 +1070,15 @@ describe('an entry that was deleted', () => {
   });
 });
 
-describe('a pod whose body there is no memory for', () => {
+describe('a pod of which there is no memory for anything', () => {
   test('ends as a hit like any other', async () => {
     await putEntry('no-body', 'from the cache');
-    await start({ bodiesLimitBytes: 0 });
+    await start({ stepsLimitBytes: 0 });
     await untilSucceeded(await makeStep({ key: 'no-body' }));
   });
 
   test('is captured like any other', async () => {
-    const controller = await start({ bodiesLimitBytes: 0 });
+    const controller = await start({ stepsLimitBytes: 0 });
     const step = await makeMiss({ key: 'no-body-captured' });
     await post(controller, step, 'value');
     await executorReports(step, 'value');
@@ -1087,7 +1087,7 @@ describe('a pod whose body there is no memory for', () => {
   });
 
   test('is deleted when its Workflow is gone', async () => {
-    await start({ bodiesLimitBytes: 0 });
+    await start({ stepsLimitBytes: 0 });
     const step = await makeStep({ key: 'no-body-orphan', decision: 'hit' });
     must(await admin.remove({ resource: RESOURCES.workflows, namespace, name: step.nodeId }));
     await waitFor(() => isGone(step.path), { what: 'the pod to be gone', deadlineMs: 30_000 });

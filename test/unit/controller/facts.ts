@@ -9,6 +9,7 @@ import {
   type PodFacts,
   type WorkflowFacts,
 } from '../../../src/controller/facts.ts';
+import { type WatchedResult, watchedResult } from '../../../src/controller/result-table.ts';
 import { readOwnEnd, readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import type { PodDecision } from '../../../src/step/decision.ts';
@@ -176,6 +177,11 @@ export function resultOf(options: { markedFor?: string; isComplete?: boolean; va
   });
   if (result === undefined) throw new Error('the test made a result that cannot be read');
   return result;
+}
+
+/** The same as the watch's table keeps it. */
+export function watchedOf(options: Parameters<typeof resultOf>[0] = {}): WatchedResult {
+  return watchedResult(resultOf(options));
 }
 
 export function planOf(overrides: Partial<Extract<CapturePlan, { ok: true }>> = {}): CapturePlan {

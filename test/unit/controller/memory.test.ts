@@ -3,9 +3,10 @@ import { CAPTURE_CONTAINER, HIT_GATE } from '../../../src/base/names.ts';
 import { PodTable } from '../../../src/controller/pod-table.ts';
 import { createConfigMapReader } from '../../../src/controller/read-config-map.ts';
 import { ResultTable } from '../../../src/controller/result-table.ts';
+import { createStepMemory } from '../../../src/controller/step-memory.ts';
 import { keepGateAlone, keepStepPod } from '../../../src/controller/step-pod.ts';
 import type { KubeObject, KubeResult } from '../../../src/kube/types.ts';
-import { NOW_MS, podObject, podOf, resultOf } from './facts.ts';
+import { NOW_MS, podObject, podOf, watchedOf } from './facts.ts';
 
 /** A promise that is settled from outside. */
 const gate = <T = void>() => Promise.withResolvers<T>();
@@ -13,7 +14,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('the pods that are remembered', () => {
   test('never fall back to an earlier state', () => {
-    const table = new PodTable();
+    const table = new PodTable(createStepMemory());
     const [old, young] = [podOf(), { ...podOf({ phase: 'Succeeded' }), resourceVersion: '9999999' }];
     table.see(young, NOW_MS);
     table.see(old, NOW_MS);
@@ -22,7 +23,7 @@ describe('the pods that are remembered', () => {
   });
 
   test('are found by their node, the latest one', () => {
-    const table = new PodTable();
+    const table = new PodTable(createStepMemory());
     table.see(podOf(), NOW_MS);
     table.see({ ...podOf(), uid: 'uid-2' }, NOW_MS);
     expect(table.uidOfNode('team', 'wf-1')).toBe('uid-2');
@@ -33,7 +34,7 @@ describe('the pods that are remembered', () => {
   });
 
   test('are forgotten a while after they left, unless outputs are held', () => {
-    const table = new PodTable();
+    const table = new PodTable(createStepMemory());
     const held = { captured: { parameters: [] }, digest: 'd', sizeBytes: 7 };
     const record = table.see(podOf(), NOW_MS);
     record.held = held;
@@ -56,8 +57,8 @@ describe('the pods that are remembered', () => {
     expect(keepStepPod(podObject({ states: { main: 'running', [CAPTURE_CONTAINER]: 'running' } }))).toBeDefined();
     const spec = { ...(podObject().spec as object), tolerations: [{}], affinity: {} };
     const kept = keepStepPod({ ...podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }), spec });
-    expect(kept?.body.object?.spec).not.toHaveProperty('tolerations');
-    expect(kept?.body.object?.spec).toHaveProperty('initContainers');
+    expect(kept?.body.value?.spec).not.toHaveProperty('tolerations');
+    expect(kept?.body.value?.spec).toHaveProperty('initContainers');
   });
 
   test('keep nothing that their author filled their containers with', () => {
@@ -71,7 +72,7 @@ describe('the pods that are remembered', () => {
       env: [...(container.env ?? []), { name: 'DATA', value: filler }],
     }));
     const kept = keepStepPod({ ...pod, spec: { ...spec, containers } });
-    expect(kept?.body.object?.spec).toEqual(keepStepPod(pod)?.body.object?.spec);
+    expect(kept?.body.value?.spec).toEqual(keepStepPod(pod)?.body.value?.spec);
     expect(kept?.body.bytes).toBeLessThan(10_000);
   });
 
@@ -100,27 +101,29 @@ function largePod(namespace: string, uid: string) {
 
 describe('the bodies of pods', () => {
   test('are bounded, and the namespace that has the most loses its own', () => {
-    const table = new PodTable(8_000_000);
+    const memory = createStepMemory(8_000_000);
+    const table = new PodTable(memory);
     const small = keepStepPod(podObject({ annotations: { 'stepmemo.io/decision': 'miss' } }));
     if (small === undefined) throw new Error('unreachable');
     const one = table.see(small, NOW_MS);
     const hostile = Array.from({ length: 400 }, (_, at) => table.see(largePod('hostile', `uid-h${at}`), NOW_MS));
-    expect(table.bodiesBytes).toBeLessThan(8_000_000);
-    expect(one.pod.body.object).toBeDefined();
-    expect(hostile.filter(({ pod }) => pod.body.object !== undefined)).toHaveLength(7);
+    expect(memory.bytes).toBeLessThan(8_000_000);
+    expect(one.pod.body.value).toBeDefined();
+    expect(hostile.filter(({ pod }) => pod.body.value !== undefined)).toHaveLength(7);
     expect(JSON.stringify(hostile.map(({ pod }) => pod)).length).toBeLessThan(400 * 2_000);
   });
 
   test('count while their pod is remembered, and only the latest state of it', () => {
-    const table = new PodTable();
+    const memory = createStepMemory();
+    const table = new PodTable(memory);
     const pod = largePod('team', 'uid-1');
     table.see(pod, NOW_MS);
     table.see({ ...pod, resourceVersion: '9999999' }, NOW_MS);
     const { bytes } = pod.body;
-    expect([bytes > 1_000_000, table.bodiesBytes]).toEqual([true, bytes]);
+    expect([bytes > 1_000_000, memory.bytes]).toEqual([true, bytes]);
     table.leave(pod, NOW_MS);
     table.prune(NOW_MS + 120_000);
-    expect(table.bodiesBytes).toBe(0);
+    expect(memory.bytes).toBe(0);
   });
 
   test('are those of a sensible number of containers, or of a gated pod', () => {
@@ -136,9 +139,9 @@ describe('the bodies of pods', () => {
 
 describe('the task results that are remembered', () => {
   test('stay for a while after Argo deleted them', () => {
-    const table = new ResultTable();
-    table.see(resultOf());
-    table.leave(resultOf(), NOW_MS);
+    const table = new ResultTable(createStepMemory());
+    table.see(watchedOf());
+    table.leave(watchedOf(), NOW_MS);
     expect(table.get('team', 'wf-1')).toBeDefined();
     table.prune(NOW_MS + 119_999);
     expect(table.get('team', 'wf-1')).toBeDefined();
@@ -147,8 +150,8 @@ describe('the task results that are remembered', () => {
   });
 
   test('are not those of our own making, once they are gone or taken away', () => {
-    const table = new ResultTable();
-    const ours = resultOf({ markedFor: 'uid-1' });
+    const table = new ResultTable(createStepMemory());
+    const ours = watchedOf({ markedFor: 'uid-1' });
     table.see(ours);
     expect(table.get('team', 'wf-1')).toBe(ours);
     table.takeAway(ours);
@@ -159,11 +162,45 @@ describe('the task results that are remembered', () => {
   });
 
   test('are not taken for those of a new pod of the node', () => {
-    const table = new ResultTable();
-    table.see(resultOf());
-    table.leave(resultOf(), NOW_MS);
+    const table = new ResultTable(createStepMemory());
+    table.see(watchedOf());
+    table.leave(watchedOf(), NOW_MS);
     table.forgetDeleted('team', 'wf-1');
     expect(table.get('team', 'wf-1')).toBeUndefined();
+  });
+});
+
+describe('the outputs of task results', () => {
+  const largeOf = (parts: Parameters<typeof watchedOf>[0]) => watchedOf({ value: 'x'.repeat(1_000_000), ...parts });
+
+  test('share one memory with the bodies of pods', () => {
+    const memory = createStepMemory(4_000_000);
+    const table = new ResultTable(memory);
+    const hostile = Array.from({ length: 400 }, (_, at) => ({
+      ...largeOf({}),
+      nodeId: `wf-${at}`,
+      namespace: 'hostile',
+    }));
+    const small = watchedOf();
+    for (const result of [small, ...hostile]) table.see(result);
+    expect(memory.bytes).toBeLessThan(4_000_000);
+    expect(hostile.filter(({ outputs }) => !outputs.isLetGo)).toHaveLength(3);
+    expect(small.outputs.isLetGo).toBe(false);
+  });
+
+  test('count as long as they are remembered', () => {
+    const memory = createStepMemory();
+    const table = new ResultTable(memory);
+    table.see(largeOf({}));
+    table.see(largeOf({}));
+    expect(memory.size).toBe(1);
+    table.leave(largeOf({}), NOW_MS);
+    expect(memory.size).toBe(1);
+    table.prune(NOW_MS + 120_000);
+    expect(memory.size).toBe(0);
+    table.see(largeOf({ markedFor: 'uid-1' }));
+    table.leave(largeOf({ markedFor: 'uid-1' }), NOW_MS);
+    expect(memory.size).toBe(0);
   });
 });
 

@@ -4,6 +4,7 @@ import type { Action } from '../../../src/controller/actions.ts';
 import type { PodFacts } from '../../../src/controller/facts.ts';
 import { planPod } from '../../../src/controller/plan-pod.ts';
 import { START_FAILURES } from '../../../src/controller/plan-run.ts';
+import type { WatchedResult } from '../../../src/controller/result-table.ts';
 import type { StepPod } from '../../../src/controller/step-pod.ts';
 import { digestOf } from '../../../src/sidecar/captured.ts';
 import {
@@ -17,6 +18,7 @@ import {
   SETTINGS,
   type State,
   WELL_ENDED,
+  watchedOf,
 } from './facts.ts';
 
 const THERE = RUNNING_WORKFLOW;
@@ -29,7 +31,7 @@ const LOOKED: Partial<PodFacts> = {
   plan: planOf(),
   isStored: false,
   workflow: THERE,
-  watchedResult: resultOf(),
+  watchedResult: watchedOf(),
 };
 
 /** One whose template says how long it may take. */
@@ -40,6 +42,11 @@ function timedPlan(): PodFacts['plan'] {
   if (!plan.ok) throw new Error('unreachable');
   const { template } = plan;
   return { ...plan, template: { ...template, template: { ...template.template, timeout: '10m' } } };
+}
+
+function letGo(result: WatchedResult): WatchedResult {
+  result.outputs.letGo();
+  return result;
 }
 
 interface Row {
@@ -272,7 +279,7 @@ describe('the way of a pod that ended', () => {
     {
       when: 'its result is not complete',
       pod: endedPod({ secondsSinceEnd: 2 }),
-      facts: { ...LOOKED, held: HELD, watchedResult: resultOf({ isComplete: false }) },
+      facts: { ...LOOKED, held: HELD, watchedResult: watchedOf({ isComplete: false }) },
       does: { do: 'wait' },
     },
     {
@@ -282,17 +289,34 @@ describe('the way of a pod that ended', () => {
     },
     {
       when: 'its result contradicts what was posted',
-      facts: { ...LOOKED, held: HELD, watchedResult: resultOf({ value: 'forged' }) },
+      facts: { ...LOOKED, held: HELD, watchedResult: watchedOf({ value: 'forged' }) },
       does: { do: 'settle', tell: { reason: 'capture-mismatch', message: expect.any(String) } },
     },
     {
+      when: 'there was no memory for its outputs',
+      facts: { ...LOOKED, held: HELD, watchedResult: letGo(watchedOf()) },
+      does: { do: 'look', at: 'result' },
+    },
+    {
+      when: 'there was no memory for its outputs, and they are read',
+      facts: { ...LOOKED, watchedResult: letGo(watchedOf()), result: resultOf() },
+      pod: endedPod({ secondsSinceEnd: 10, annotations: NOTED }),
+      does: { do: 'write-entry' },
+    },
+    {
+      when: 'there was no memory for its outputs, and by now they are gone',
+      facts: { ...LOOKED, watchedResult: letGo(watchedOf()), result: 'none' },
+      pod: endedPod({ secondsSinceEnd: 10, annotations: NOTED }),
+      does: { do: 'settle', tell: { reason: 'capture-lost', message: expect.any(String) } },
+    },
+    {
       when: 'the result is that of a hit of before',
-      facts: { ...LOOKED, held: HELD, watchedResult: resultOf({ markedFor: 'uid-0', value: 'forged' }) },
+      facts: { ...LOOKED, held: HELD, watchedResult: watchedOf({ markedFor: 'uid-0', value: 'forged' }) },
       does: { do: 'write-entry' },
     },
     {
       when: 'the result belongs to another Workflow of that name',
-      facts: { ...LOOKED, held: HELD, watchedResult: { ...resultOf({ value: 'forged' }), ownerUids: ['other'] } },
+      facts: { ...LOOKED, held: HELD, watchedResult: { ...watchedOf({ value: 'forged' }), ownerUids: ['other'] } },
       does: { do: 'write-entry' },
     },
   ])('when $when', ({ pod = endedPod(), facts, does }) => {
@@ -377,7 +401,7 @@ describe('a pod that our container holds up', () => {
 
 describe('a pod that is not where it was', () => {
   const gated = podOf({ gates: [HIT_GATE], annotations: { 'stepmemo.io/decision': 'hit' } });
-  const ours = resultOf({ markedFor: 'uid-1' });
+  const ours = watchedOf({ markedFor: 'uid-1' });
 
   test.each<Row>([
     { when: 'it left the watch', facts: { hasLeftWatch: true }, does: { do: 'look', at: 'pod' } },
@@ -401,13 +425,13 @@ describe('a pod that is not where it was', () => {
     },
     {
       when: 'it is gone, and the result is another pod’s',
-      facts: { isGone: true, watchedResult: resultOf({ markedFor: 'uid-2' }) },
+      facts: { isGone: true, watchedResult: watchedOf({ markedFor: 'uid-2' }) },
       does: { do: 'settle' },
     },
     {
       when: 'it runs, with a result that was made for a hit that had its node before',
       pod: podOf({ annotations: { 'stepmemo.io/decision': 'miss' }, states: { wait: 'unknown', main: 'unknown' } }),
-      facts: { watchedResult: resultOf({ markedFor: 'earlier' }) },
+      facts: { watchedResult: watchedOf({ markedFor: 'earlier' }) },
       does: { do: 'delete-result' },
     },
     {
@@ -419,7 +443,7 @@ describe('a pod that is not where it was', () => {
     {
       when: 'it was let go, with a result of its own',
       pod: podOf({ annotations: { 'stepmemo.io/decision': 'skip' } }),
-      facts: { watchedResult: resultOf() },
+      facts: { watchedResult: watchedOf() },
       does: { do: 'nothing' },
     },
     {

@@ -12,7 +12,7 @@ function largeWorkflow(failAtPage = Number.POSITIVE_INFINITY) {
   const removed: string[] = [];
   const podAt = (index: number): KubeObject => {
     const isOurs = index === WORKFLOW_PODS - 1;
-    const pod = (isOurs ? endedPod().body.object : undefined) ?? podObject();
+    const pod = (isOurs ? endedPod().body.value : undefined) ?? podObject();
     return { ...pod, metadata: { ...pod.metadata, name: `p-${index}`, uid: isOurs ? 'ours' : `uid-${index}` } };
   };
   return {
