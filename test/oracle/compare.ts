@@ -1,0 +1,140 @@
+/** Whether a workflow ended with look-ahead as it does without, apart from what a hit is known to change. */
+
+interface Node {
+  name: string;
+  type: string;
+  phase: string;
+  message?: string;
+  children: string[];
+  outbound: string[];
+  outputs: string[];
+}
+
+/** What the oracle says of one run. */
+export interface Answer {
+  readonly phase: string;
+  readonly message: string;
+  readonly pods: number;
+  readonly nodes: readonly Node[];
+  readonly error?: string;
+  /** How it ended after `argo retry`, where it had failed. */
+  readonly retried?: Answer;
+}
+
+/** What was compared so far. */
+export interface Counts {
+  alike: number;
+  'ended before its first look': number;
+  'without an end': number;
+  different: number;
+  retried: number;
+  pods: number;
+  podsAhead: number;
+  podsBehind: number;
+  addedBehind: number;
+}
+
+export function newCounts(): Counts {
+  return {
+    alike: 0,
+    'ended before its first look': 0,
+    'without an end': 0,
+    different: 0,
+    retried: 0,
+    pods: 0,
+    podsAhead: 0,
+    podsBehind: 0,
+    addedBehind: 0,
+  };
+}
+
+/** What differs between a run without look-ahead and those with it; undefined where nothing does. */
+export function findDifference(
+  plain: Answer | undefined,
+  others: readonly Answer[],
+  counts: Counts,
+): string | undefined {
+  if (plain === undefined || others.length === 0) return 'no answer';
+  for (const [index, other] of others.entries()) {
+    counts[index === 0 ? 'podsAhead' : 'podsBehind'] += other.pods;
+    const difference = compare(plain, other, counts) ?? compareRetries(plain, other, counts);
+    if (difference !== undefined) return index === 0 ? difference : `behind what runs: ${difference}`;
+  }
+  counts.pods += plain.pods;
+  return undefined;
+}
+
+/** Whether the nodes are to be compared; or what differs in how the workflows end. */
+function compareEnds(plain: Answer, ahead: Answer, counts: Counts): string {
+  const [one, other] = [plain, ahead].map(({ phase, message, error }) => `${phase} ${message} ${error ?? ''}`);
+  // An invalid workflow ends before anything runs; it keeps the nodes that it came with.
+  if (plain.nodes.length === 0 && one === other) {
+    counts['ended before its first look'] += 1;
+    return 'nothing to compare';
+  }
+  // A run that has not ended within its looks, where the other one has: some orders of pods hold Argo up for long.
+  if (plain.phase === 'Running' && ahead.phase !== 'Running') {
+    counts['without an end'] += 1;
+    return 'nothing to compare';
+  }
+  return plain.phase === ahead.phase ? 'alike' : `${one} became ${other}`;
+}
+
+/** What differs, apart from what a hit is known to change; undefined where nothing does. */
+function compare(plain: Answer, ahead: Answer, counts: Counts): string | undefined {
+  const end = compareEnds(plain, ahead, counts);
+  if (end !== 'alike') return end === 'nothing to compare' ? undefined : end;
+  const [before, after] = [plain, ahead].map(withoutRetries);
+  const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
+  for (const name of names) {
+    const pair = [before?.get(name), after?.get(name)];
+    // What else had begun when a workflow failed, and what led to it, depends on the order in which its pods ended.
+    const isFailed = plain.phase !== 'Succeeded';
+    if (isFailed && pair.some((node) => node?.phase !== 'Succeeded')) continue;
+    const [one, other] = pair.map((node) => JSON.stringify(isFailed ? { ...node, children: [], outbound: [] } : node));
+    if (one !== other) return `${name}: ${one} became ${other}`;
+  }
+  counts.alike += 1;
+  return undefined;
+}
+
+/** After `argo retry` all ends well, or does not, with and without. */
+function compareRetries(
+  { retried: plain, nodes, phase }: Answer,
+  { retried: ahead }: Answer,
+  counts: Counts,
+): string | undefined {
+  // An invalid workflow has nothing that could be retried; the docs say that Argo refuses to. Nor has one without an end.
+  if (nodes.length === 0 || phase === 'Running') return undefined;
+  if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
+  counts.retried += 1;
+  // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
+  if (plain.error !== undefined) return undefined;
+  const difference = ahead.error ?? compare(plain, ahead, counts);
+  return difference && `retried: ${difference}`;
+}
+
+/** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */
+function withoutRetries({ nodes }: Answer): Map<string, Node> {
+  const byName = new Map(nodes.map(({ message: _, ...node }) => [node.name, node as Node]));
+  for (const node of [...byName.values()].filter(({ type }) => type === 'Retry')) {
+    const attempts = node.children.filter((child) => child.startsWith(`${node.name}(`));
+    const last = byName.get(attempts.at(-1) ?? '');
+    if (last === undefined) continue;
+    const behind = attempts.flatMap((name) => byName.get(name)?.children ?? []);
+    node.type = 'Pod';
+    if (node.outputs.length === 0) node.outputs = last.outputs;
+    node.children = unique([...node.children.filter((child) => !attempts.includes(child)), ...behind]);
+    for (const name of attempts) byName.delete(name);
+    const rename = (name: string) => (attempts.includes(name) ? node.name : name);
+    for (const other of byName.values()) {
+      other.outbound = unique(other.outbound.map(rename));
+      other.children = unique(other.children.map(rename));
+    }
+  }
+  return new Map([...byName].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)].sort();
+}
