@@ -31,12 +31,8 @@ EXPOSE 8443 8444 8080
 ENTRYPOINT ["/usr/bin/tini-static", "--", "/nodejs/bin/node", "/app/stepmemo.mjs"]
 CMD ["server"]
 
-# In front of Node stands tini, so that the sidecar's exit code is 0 whatever happens to Node. Here it lies in the context: the
-# local cluster's build, which pulls nothing (cluster/image.sh).
-FROM stepmemo AS local
-COPY tini-static /usr/bin/tini-static
-
-# Debian's package for the platform of the image, unpacked on the one of the builder: nothing is emulated.
+# In front of Node stands tini, so that the sidecar's exit code is 0 whatever happens to Node: Debian's package for the platform of
+# the image, unpacked on the one of the builder. Nothing is emulated. (The local cluster pulls nothing, and has tini in its base.)
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${DEBIAN} AS tini
 ARG TARGETARCH=amd64
 WORKDIR /tini

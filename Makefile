@@ -78,7 +78,7 @@ test-e2e: ## Tests on a real node with a real workflow-controller (ARGO=4.0.5)
 
 .PHONY: test-soak
 test-soak: build ## Load, harm and faults on a real cluster for SOAK_MINUTES (20), by SEED (1)
-	SOAK_MINUTES=$(or $(SOAK_MINUTES),20) SEED=$(or $(SEED),1) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/soak.test.ts
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),20) SEED=$(or $(SEED),1) npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/soak.test.ts
 
 .PHONY: test-move-policy
 test-move-policy: ## The move of memoize in the API server, held against the webhook's (API server of 1.37.2)
@@ -86,7 +86,7 @@ test-move-policy: ## The move of memoize in the API server, held against the web
 
 .PHONY: test-outage
 test-outage: build ## Workflows of every kind while stepmemo is away, with each floor (K8S=1.37.2 for the policy's)
-	OUTAGE=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/outage.test.ts
+	OUTAGE=1 K8S=$(or $(K8S),1.37.2) npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/outage.test.ts
 
 .PHONY: test-scale
 test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API server: memory, start and admission
@@ -94,11 +94,11 @@ test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API se
 
 .PHONY: test-argo-examples
 test-argo-examples: build ## Argo's own examples without stepmemo, by pods and with look-ahead (ARGO=4.0.5 FILES=regexp)
-	ARGO_EXAMPLES='$(or $(FILES),.)' npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/argo-examples.test.ts
+	ARGO_EXAMPLES='$(or $(FILES),.)' npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/argo-examples.test.ts
 
 .PHONY: test-upgrade
 test-upgrade: build ## Roll-back to an older version and the upgrade from it, under running workflows (PREVIOUS=v0.1.0, a tag or a commit)
-	PREVIOUS=$(or $(PREVIOUS),v0.1.0) npm exec -- vitest run --config test/vitest.config.ts --project e2e test/e2e/upgrade.test.ts
+	PREVIOUS=$(or $(PREVIOUS),v0.1.0) npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/upgrade.test.ts
 
 .PHONY: test-matrix
 test-matrix: ## Integration on each API server (1.30.14, 1.34.4, 1.37.2), e2e on each supported Argo (4.0.5, 3.7.15, 3.4.17)

@@ -16,6 +16,13 @@ step() {
   "$@" || { echo "== $name failed"; failures=$((failures + 1)); }
 }
 
+# Files that go well with others first, side by side; then, on the same cluster, those that need it to themselves.
+e2e() {
+  local version=${1:-4.0.5}
+  STEPMEMO_KEEP=1 ARGO=$version suite e2e "e2e-$version"
+  ARGO=$version suite e2e-alone "e2e-alone-$version"
+}
+
 suite() { # PROJECT [LABEL [FILE]]
   local project=$1 label=${2:-$1}
   step "$label" npm exec -- vitest run --config test/vitest.config.ts --project "$project" \
@@ -28,11 +35,11 @@ for name in "$@"; do
     check) step check make --no-print-directory check ;;
     unit | integration) suite "$name" ;;
     oracle) step oracle make --no-print-directory look-ahead-oracle CASES=1000 ;;
-    e2e) suite e2e "e2e-${ARGO:-4.0.5}" ;;
+    e2e) e2e "${ARGO:-}" ;;
     move-policy) K8S=1.37.2 suite integration move-policy test/integration/move-policy.test.ts ;;
     matrix)
       for version in 1.30.14 '' 1.37.2; do K8S=$version suite integration "integration-${version:-default}"; done
-      for version in 4.0.5 3.7.15 3.4.17; do ARGO=$version suite e2e "e2e-$version"; done
+      for version in 4.0.5 3.7.15 3.4.17; do e2e "$version"; done
       ;;
     *) echo "no such suite: $name"; exit 2 ;;
   esac

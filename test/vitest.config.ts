@@ -1,7 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Three projects, by what they need: nothing, an API server, a whole cluster.
-// Integration and e2e files run one after the other: they share one cluster.
+// Projects by what they need: nothing, an API server, a whole cluster, a whole cluster to themselves.
 /** What takes long, or another API server, is run when it is asked for, each by a target of the Makefile. */
 const { SCALE, ARGO_EXAMPLES, PREVIOUS, OUTAGE, K8S = '' } = process.env;
 const onRequest = [
@@ -12,6 +11,19 @@ const onRequest = [
   { file: 'test/e2e/outage.test.ts', isAsked: OUTAGE === '1' },
 ];
 const exclude = onRequest.filter(({ isAsked }) => !isAsked).map(({ file }) => file);
+
+/** Files that leave the server and the workflow controller as they are, each in namespaces of its own. */
+const SIDE_BY_SIDE = ['coexist', 'examples', 'forgeries', 'look-ahead', 'native', 'steps'].map(
+  (name) => `test/e2e/${name}.test.ts`,
+);
+
+const e2e = {
+  // A real kubelet on a busy machine: what fails twice in a row is broken, once may be its image pull or its clock.
+  retry: 1,
+  testTimeout: 300_000,
+  hookTimeout: 600_000,
+  globalSetup: ['test/e2e/global-setup.ts'],
+};
 
 export default defineConfig({
   root: new URL('..', import.meta.url).pathname,
@@ -33,6 +45,7 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           exclude,
+          // They share one API server, and what is installed in it.
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -42,15 +55,20 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          ...e2e,
           name: 'e2e',
+          include: SIDE_BY_SIDE,
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...e2e,
+          name: 'e2e-alone',
           include: ['test/e2e/**/*.test.ts'],
-          exclude,
+          exclude: [...exclude, ...SIDE_BY_SIDE],
           fileParallelism: false,
-          // A real kubelet on a busy machine: what fails twice in a row is broken, once may be its image pull or its clock.
-          retry: 1,
-          testTimeout: 300_000,
-          hookTimeout: 600_000,
-          globalSetup: ['test/e2e/global-setup.ts'],
         },
       },
     ],

@@ -4,14 +4,15 @@
 ctr_() { ctr -a "$RUN/containerd/containerd.sock" -n k8s.io "$@"; }
 has_image() { ctr_ images ls -q | grep -xF "$1" >/dev/null; }
 
-# pack REFERENCE ROOT FILE [JSON]: an image archive of the folder ROOT; JSON is its config: Entrypoint, Cmd, Env, User, Labels.
+# pack REFERENCE ROOT FILE [JSON [ARCHITECTURE]]: an image archive of the folder ROOT; JSON is its config: Entrypoint, Cmd, Env,
+# User, Labels.
 pack() {
   local w sum
   w=$(mktemp -d)
   # Sorted, root's, dated 0: the same content is always the same image.
   tar -C "$2" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf "$w/layer.tar" .
   sum=sha256:$(sha256sum "$w/layer.tar" | cut -d' ' -f1)
-  jq -nc --arg sum "$sum" --argjson config "${4:-{\}}" '{architecture: "amd64", os: "linux", created: "1970-01-01T00:00:00Z",
+  jq -nc --arg sum "$sum" --arg architecture "${5:-amd64}" --argjson config "${4:-{\}}" '{$architecture, os: "linux", created: "1970-01-01T00:00:00Z",
     config: ({Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]} + $config),
     rootfs: {type: "layers", diff_ids: [$sum]}, history: [{created: "1970-01-01T00:00:00Z"}]}' >"$w/config.json"
   jq -nc --arg ref "$1" '[{Config: "config.json", RepoTags: [$ref], Layers: ["layer.tar"]}]' >"$w/manifest.json"

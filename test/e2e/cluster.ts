@@ -56,7 +56,8 @@ export async function givenNamespace(
   const { isEnabled = true, lookAhead = 'off', labels = {} } = options;
   const annotations = { [LOOK_AHEAD_ANNOTATION]: lookAhead, ...options.annotations };
   const kube = await admin();
-  const name = `e2e-${Date.now().toString(36)}-${counter++}`;
+  // Files run side by side, each in a process of its own.
+  const name = `e2e-${process.pid}-${Date.now().toString(36)}-${counter++}`;
   await kube.require('POST', '/api/v1/namespaces', {
     metadata: { name, annotations, labels: { ...(isEnabled && { [ENABLED_LABEL]: 'true' }), ...labels } },
   });

@@ -69,7 +69,7 @@ const runningPod = (name: string) =>
   waitFor(
     async () =>
       (await podsOf({ namespace, name })).find((pod) => (pod.status as { phase?: string }).phase === 'Running'),
-    { what: `the pod of ${name} to run`, deadlineMs: 60_000 },
+    { what: `the pod of ${name} to run`, deadlineMs: 120_000 },
   );
 
 const plainPod = (name: string, extra: object = {}, spec: object = {}): KubeObject => ({
@@ -159,7 +159,7 @@ describe('a task result of somebody else', () => {
         const { phase } = describeWorkflow(must(await kube.get({ resource: RESOURCES.workflows, namespace, name })));
         return phase === 'Succeeded';
       },
-      { what: 'the workflow to end', deadlineMs: 60_000 },
+      { what: 'the workflow to end', deadlineMs: 120_000 },
     );
     expect(written).toBeGreaterThan(0);
     // A later entry is there: what became of the earlier one is settled.
@@ -184,7 +184,7 @@ describe('a pod that posts to the server itself', () => {
         const pod = must(await kube.get({ resource: RESOURCES.pods, namespace, name }));
         return ['Succeeded', 'Failed'].includes((pod.status as { phase?: string }).phase ?? '');
       },
-      { what: `pod ${name} to end`, deadlineMs: 60_000 },
+      { what: `pod ${name} to end`, deadlineMs: 120_000 },
     );
     const log = await kube.request('GET', `/api/v1/namespaces/${namespace}/pods/${name}/log`);
     return typeof log.body.message === 'string' ? log.body.message : JSON.stringify(log.body);

@@ -375,7 +375,7 @@ describe('a workflow that is served in part', () => {
           const nodes = describeWorkflow(must(await kube.get(path))).nodes;
           return nodes.some(({ displayName, phase }) => displayName === 'runs' && phase === 'Running');
         },
-        { what: 'the step to run', deadlineMs: 60_000 },
+        { what: 'the step to run', deadlineMs: 120_000 },
       );
       const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows/${workflowName}`;
       await kube.require('PATCH', url, act, 'application/merge-patch+json');
@@ -412,7 +412,7 @@ describe('a workflow that is served in part', () => {
       const path = { resource: RESOURCES.workflows, namespace, name: ended.name };
       await waitFor(async () => !(await kube.get(path)).ok, {
         what: `${ended.name} to be deleted`,
-        deadlineMs: 60_000,
+        deadlineMs: 120_000,
       });
     }
   });
