@@ -14,7 +14,9 @@ import {
   submitFile,
   untilEnded,
   untilEntries,
+  untilHeld,
 } from './cluster.ts';
+import { whileNobodyLeads } from './server.ts';
 
 /*
  * What admins do, and what they are told: the tick of the workflow controller as shipped, dry runs, CronWorkflows, and
@@ -215,7 +217,13 @@ describe('stepmemo', () => {
     expect(await decisionsOf(namespace)).toEqual(['hit', 'miss']);
 
     await untilEnded(namespace, await submitFile(namespace, 'workflow-template-ref'));
-    await helm('uninstall', 'mine', '--wait');
+    // The hook meets a pod that is held, and no replica that would end it.
+    await whileNobodyLeads(async () => {
+      const held = await submitFile(namespace, 'container');
+      await untilHeld(namespace, [held]);
+      await helm('uninstall', 'mine', '--wait');
+      expect(await untilEnded(namespace, held)).toMatchObject({ phase: 'Succeeded' });
+    }, 'memo');
     const kube = await admin();
     const template = must(await kube.get({ resource: RESOURCES.workflowTemplates, namespace, name: 'whole' }));
     expect(JSON.stringify(template)).toContain('memoize');

@@ -45,13 +45,13 @@ export async function withServerEnv(env: Readonly<Record<string, string>>, work:
 }
 
 /** Takes the lease away, so that no replica completes anything, until `work` has been done. */
-export async function whileNobodyLeads(work: () => Promise<void>): Promise<void> {
+export async function whileNobodyLeads(work: () => Promise<void>, ownNamespace = 'stepmemo'): Promise<void> {
   const kube = await admin();
-  const lease = { resource: RESOURCES.leases, namespace: 'stepmemo', name: 'stepmemo' };
+  const lease = { resource: RESOURCES.leases, namespace: ownNamespace, name: 'stepmemo' };
   const renewTime = new Date(Date.now() + 3_600_000).toISOString().replace('Z', '000Z');
   const spec = { holderIdentity: 'nobody', leaseDurationSeconds: 3600, renewTime };
   must(await kube.merge(lease, { spec }));
-  await waitFor(async () => !(await hasLeader()), { what: 'the leader to step down', deadlineMs: 30_000 });
+  await waitFor(async () => !(await hasLeader(ownNamespace)), { what: 'the leader to step down', deadlineMs: 30_000 });
   try {
     await work();
   } finally {
@@ -60,12 +60,12 @@ export async function whileNobodyLeads(work: () => Promise<void>): Promise<void>
 }
 
 /** Every replica says on its metrics page whether it leads. */
-async function hasLeader(): Promise<boolean> {
+async function hasLeader(namespace: string): Promise<boolean> {
   const kube = await admin();
-  const pods = must(await kube.list({ resource: RESOURCES.pods, namespace: 'stepmemo' }));
+  const pods = must(await kube.list({ resource: RESOURCES.pods, namespace }));
   const pages = await Promise.all(
     pods.map(({ metadata }) =>
-      kube.request('GET', `/api/v1/namespaces/stepmemo/pods/${metadata?.name}:8080/proxy/metrics`),
+      kube.request('GET', `/api/v1/namespaces/${namespace}/pods/${metadata?.name}:8080/proxy/metrics`),
     ),
   );
   return pages.some(({ body }) => /^stepmemo_leader 1$/m.test(String(body.message)));

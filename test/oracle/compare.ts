@@ -19,6 +19,8 @@ export interface Answer {
   readonly error?: string;
   /** How it ended after `argo retry`, where it had failed. */
   readonly retried?: Answer;
+  /** The same after `argo resubmit --memoized`. */
+  readonly resubmitted?: Answer;
 }
 
 /** What was compared so far. */
@@ -27,7 +29,9 @@ export interface Counts {
   'ended before its first look': number;
   'without an end': number;
   different: number;
+  'different once': number;
   retried: number;
+  resubmitted: number;
   pods: number;
   podsAhead: number;
   podsBehind: number;
@@ -40,7 +44,9 @@ export function newCounts(): Counts {
     'ended before its first look': 0,
     'without an end': 0,
     different: 0,
+    'different once': 0,
     retried: 0,
+    resubmitted: 0,
     pods: 0,
     podsAhead: 0,
     podsBehind: 0,
@@ -57,12 +63,17 @@ export function findDifference(
   if (plain === undefined || others.length === 0) return 'no answer';
   for (const [index, other] of others.entries()) {
     counts[index === 0 ? 'podsAhead' : 'podsBehind'] += other.pods;
-    const difference = compare(plain, other, counts) ?? compareRetries(plain, other, counts);
+    const difference =
+      compare(plain, other, counts) ??
+      compareAgain('retried', plain, other, counts) ??
+      compareAgain('resubmitted', plain, other, counts);
     if (difference !== undefined) return index === 0 ? difference : `behind what runs: ${difference}`;
   }
   counts.pods += plain.pods;
   return undefined;
 }
+
+const NO_DIFFERENCE: ReadonlySet<string> = new Set(['alike', 'nothing to compare']);
 
 /** Whether the nodes are to be compared; or what differs in how the workflows end. */
 function compareEnds(plain: Answer, ahead: Answer, counts: Counts): string {
@@ -98,20 +109,23 @@ function compare(plain: Answer, ahead: Answer, counts: Counts): string | undefin
   return undefined;
 }
 
-/** After `argo retry` all ends well, or does not, with and without. */
-function compareRetries(
-  { retried: plain, nodes, phase }: Answer,
-  { retried: ahead }: Answer,
+/** After `argo retry`, or in a new workflow that goes on from this one, all ends well, or does not, with and without. */
+function compareAgain(
+  how: 'retried' | 'resubmitted',
+  { [how]: plain, nodes, phase }: Answer,
+  { [how]: ahead }: Answer,
   counts: Counts,
 ): string | undefined {
   // An invalid workflow has nothing that could be retried; the docs say that Argo refuses to. Nor has one without an end.
   if (nodes.length === 0 || phase === 'Running') return undefined;
   if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
-  counts.retried += 1;
+  counts[how] += 1;
   // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
   if (plain.error !== undefined) return undefined;
-  const difference = ahead.error ?? compare(plain, ahead, counts);
-  return difference && `retried: ${difference}`;
+  // Which nodes a new workflow begins with depends on what had ended when the other one failed: there the end counts.
+  const difference =
+    ahead.error ?? (how === 'retried' ? compare(plain, ahead, counts) : compareEnds(plain, ahead, counts));
+  return difference === undefined || NO_DIFFERENCE.has(difference) ? undefined : `${how}: ${difference}`;
 }
 
 /** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */

@@ -30,17 +30,17 @@ function* withoutOneMember(object: JsonObject): Generator<unknown> {
 
 /**
  * The smallest case that still fails, as far as taking away one part after the other leads. `findFailing` says which of some
- * cases fails first, or undefined; it is asked about `size` at a time.
+ * cases fails first, or undefined; it is asked about `size` at a time, until `isLate`.
  */
 export async function shrink<Case extends JsonObject>(
   failing: Case,
   findFailing: (cases: readonly Case[]) => Promise<Case | undefined>,
-  size = 50,
+  { size = 50, isLate = () => false }: { readonly size?: number; readonly isLate?: () => boolean } = {},
 ): Promise<Case> {
   const candidates = [...withoutOnePart(failing)] as Case[];
-  for (let from = 0; from < candidates.length; from += size) {
+  for (let from = 0; from < candidates.length && !isLate(); from += size) {
     const smaller = await findFailing(candidates.slice(from, from + size));
-    if (smaller !== undefined) return shrink(smaller, findFailing, size);
+    if (smaller !== undefined) return shrink(smaller, findFailing, { size, isLate });
   }
   return failing;
 }

@@ -69,6 +69,8 @@ type oracleAnswer struct {
 	Error   string       `json:"error,omitempty"`
 	// How it ended after `argo retry`, where it had failed.
 	Retried *oracleAnswer `json:"retried,omitempty"`
+	// The same after `argo resubmit --memoized`.
+	Resubmitted *oracleAnswer `json:"resubmitted,omitempty"`
 }
 
 const (
@@ -169,8 +171,11 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 	}
 	answer, ended := run.operate(ctx, &wf, oracleFails)
 	if ended.Status.Phase == wfv1.WorkflowFailed {
+		failed := ended.DeepCopy()
 		retried := run.retry(ctx, ended)
 		answer.Retried = &retried
+		resubmitted := run.resubmit(ctx, failed)
+		answer.Resubmitted = &resubmitted
 	}
 	return answer
 }
@@ -286,6 +291,36 @@ func (run *oracleRunning) retry(ctx context.Context, ended *wfv1.Workflow) oracl
 	}
 	answer, _ := run.operate(ctx, stored, func(*wfv1.NodeStatus) bool { return false })
 	return answer
+}
+
+// resubmit does what `argo resubmit --memoized` does: a new workflow that begins with the nodes of this one. Nothing fails any more.
+func (run *oracleRunning) resubmit(ctx context.Context, ended *wfv1.Workflow) oracleAnswer {
+	run.woc = nil
+	wf, err := wfutil.FormulateResubmitWorkflow(ctx, ended, true, nil)
+	if err != nil {
+		return oracleAnswer{Error: err.Error()}
+	}
+	wf.Namespace, wf.UID = ended.Namespace, "resubmitted"
+	for _, pod := range oraclePods(run.controller).List() {
+		name := pod.(*apiv1.Pod).Name
+		_ = run.controller.kubeclientset.CoreV1().Pods(wf.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		oracleForget(oraclePods(run.controller), wf.Namespace, name)
+	}
+	stored, err := run.controller.wfclientset.ArgoprojV1alpha1().Workflows(wf.Namespace).Create(ctx, wf, metav1.CreateOptions{})
+	if err != nil {
+		return oracleAnswer{Error: err.Error()}
+	}
+	answer, _ := run.operate(ctx, stored, func(*wfv1.NodeStatus) bool { return false })
+	// Its name is a random one.
+	text, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	renamed := oracleAnswer{}
+	if err := json.Unmarshal(bytes.ReplaceAll(text, []byte(wf.Name), []byte(ended.Name)), &renamed); err != nil {
+		panic(err)
+	}
+	return renamed
 }
 
 // oracleAwait waits until the informer knows the pod's end: whatever is put into its store is undone by an event of a moment ago.

@@ -3,7 +3,7 @@ import { templateKind } from '../../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../../base/json.ts';
 import { evaluateWhen } from '../conditions.ts';
 import { checkCall, checkTemplate } from '../obstacles.ts';
-import { checkInputs } from '../present.ts';
+import { checkInputs, type PresentNode } from '../present.ts';
 import { referredBase, type TemplateBase, withDefaults } from '../references.ts';
 import { inputValues, readInputs } from '../scopes.ts';
 import { fillIn, Unforeseen } from '../values.ts';
@@ -35,12 +35,19 @@ function walkCall(state: WalkState, place: Place, call: JsonObject): Outcome {
     case 'script':
       return present === undefined ? serveLeaf(state, place, template) : followLeaf(state, place, template, present);
     case 'steps':
-      return walkSteps(state, place, template, { stored, base, present });
+      return walkSteps(state, place, template, { stored, base, present: running(present) });
     case 'dag':
-      return walkDag(state, place, template, { stored, base, present });
+      return walkDag(state, place, template, { stored, base, present: running(present) });
     default:
       throw new Unforeseen(`a template of kind ${kind} is left to its pod`);
   }
+}
+
+/** `argo resubmit --memoized` gives a workflow the boundaries of another one, Pending: the controller has still to go through them. */
+function running(present: PresentNode | undefined): PresentNode | undefined {
+  if (present !== undefined && present.phase !== 'Running')
+    throw new Unforeseen(`${present.name} is ${present.phase}: it comes from another workflow`);
+  return present;
 }
 
 /** Whether the condition of a call is met, where Argo will ask. */

@@ -279,6 +279,12 @@ describe('nothing is added', () => {
     expect(judge(running(CHAIN, nodes), { served: S1 }).verdict.added).toBe(0);
   });
 
+  it('below a boundary that a memoized resubmission took over from another workflow', () => {
+    const nodes = DAG_NODES.map((one) => (one.type === 'DAG' ? { ...one, phase: 'Pending' } : one));
+    const { verdict } = judge(running(DAG, nodes), { served: ended({ s1: 'a+' }) });
+    expect(verdict).toMatchObject({ added: 0, reason: 'nothing-foreseen' });
+  });
+
   it('that Argo could have made before, and did not', () => {
     // A limit of pods, say: the root task t is not there though nothing is before it.
     const main = { dag: { tasks: [...DAG.dag.tasks, call('t', 'work', 'b')] } };

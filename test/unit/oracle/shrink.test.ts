@@ -20,7 +20,7 @@ it('goes on as long as the case fails', async () => {
       asked.push(cases.length);
       return cases.find(isFailing);
     },
-    3,
+    { size: 3 },
   );
   expect(smallest).toEqual({ steps: [['bad'], ['worse']] });
   expect(Math.max(...asked)).toBe(3);
