@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { deepEqual, isObject, type JsonObject } from '../base/json.ts';
 
 /**
@@ -78,6 +79,26 @@ function ownFields({ provider, fields }: ArtifactLocation): JsonObject {
   const text = fields[member];
   const { [member]: _key, ...others } = fields;
   return isUrlProvider(provider) && typeof text === 'string' ? { ...others, origin: splitUrl(text).origin } : others;
+}
+
+/** What tells one store from another of its kind; credentials, formats and keys do not. */
+const STORE_MEMBERS: Readonly<Record<ArtifactProvider, readonly string[]>> = {
+  artifactory: [],
+  azure: ['endpoint', 'container'],
+  gcs: ['bucket'],
+  hdfs: ['addresses'],
+  http: [],
+  oss: ['endpoint', 'bucket'],
+  s3: ['endpoint', 'bucket'],
+  plugin: ['name', 'configuration'],
+};
+
+/** A short hash that differs between stores, and is the same for all keys of one. */
+export function storeId({ provider, fields }: ArtifactLocation): string {
+  const url = fields[KEY_MEMBERS[provider]];
+  const origin = isUrlProvider(provider) && typeof url === 'string' ? splitUrl(url).origin : '';
+  const told = [provider, origin, ...STORE_MEMBERS[provider].map((member) => fields[member] ?? '')];
+  return createHash('sha256').update(JSON.stringify(told)).digest('hex').slice(0, 16);
 }
 
 /** Whether `reported` names no store detail that `expected` does not name in the same way. */

@@ -67,6 +67,8 @@ export const REASON_ANNOTATION = 'stepmemo.io/reason';
 export const OUTPUTS_DIGEST_ANNOTATION = 'stepmemo.io/outputs-digest';
 export const DECISION_ANNOTATIONS = [DECISION_ANNOTATION, REASON_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION] as const;
 
+/** In an artifact of an entry: the id of the store that its key is of. Argo drops it when it saves. */
+export const STORE_MEMBER = 'stepmemoStore';
 /** On a WorkflowTaskResult: the UID of the gated pod for which stepmemo made it. */
 export const RESULT_POD_UID_ANNOTATION = 'stepmemo.io/pod-uid';
 

@@ -1,7 +1,16 @@
-import { type ArtifactLocation, keyAlone, LOCATION_MEMBERS, readLocation, withKey } from '../argo/artifact-location.ts';
+import {
+  type ArtifactLocation,
+  keyAlone,
+  LOCATION_MEMBERS,
+  readLocation,
+  storeId,
+  withKey,
+} from '../argo/artifact-location.ts';
 import type { Artifact, Outputs, Parameter } from '../argo/outputs.ts';
 import type { Step } from '../argo/step.ts';
 import { mainContainerNames, type StepTemplate } from '../argo/template.ts';
+import { isObject } from '../base/json.ts';
+import { STORE_MEMBER } from '../base/names.ts';
 import type { Entry } from './entry.ts';
 
 /** What a step's template declares and the pod must report: the measure of a complete entry. */
@@ -15,13 +24,38 @@ function valueFor(declared: Parameter, entry: Entry): string | undefined {
 
 /**
  * Where a declared artifact lies, by the entry: its key and nothing else is taken, and only if the entry's artifact lies in
- * the same kind of store as this pod's. Endpoint, bucket and secrets come from this pod's declaration; without any, the key
+ * the same store as this pod's, as far as the entry says, and in the same kind of store in any case. Endpoint, bucket and secrets come from this pod's declaration; without any, the key
  * alone is given, and Argo resolves it against the workflow's artifact repository, as it does for a fresh one.
  */
 function locate(declared: Artifact, template: StepTemplate, entry: Entry): Record<string, unknown> | undefined {
-  const stored = readLocation(entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name));
-  if (typeof stored === 'string' || stored.key === '') return undefined;
+  const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name);
+  const stored = readLocation(found);
+  if (typeof stored === 'string' || stored.key === '' || !isInStore(found, declared, template)) return undefined;
   return relocate(stored, readLocation(declared), readLocation(template.template.archiveLocation));
+}
+
+/** The id of the store that a declared artifact (undefined: logs) of this pod lies in; undefined where nothing says. */
+function storeOf(declared: Artifact | undefined, template: StepTemplate): string | undefined {
+  const own = readLocation(declared);
+  const location = typeof own !== 'string' && own.key !== '' ? own : readLocation(template.template.archiveLocation);
+  return typeof location === 'string' ? undefined : storeId(location);
+}
+
+/** Workflows may share a key, and a namespace, and use different repositories. */
+function isInStore(stored: unknown, declared: Artifact | undefined, template: StepTemplate): boolean {
+  const noted = isObject(stored) ? stored[STORE_MEMBER] : undefined;
+  const own = storeOf(declared, template);
+  return noted === undefined || own === undefined || noted === own;
+}
+
+/** The outputs as an entry keeps them: each artifact with a note of the store that its key is of. */
+export function noteStores(outputs: Outputs, template: StepTemplate): Outputs {
+  const declared = new Map((template.template.outputs?.artifacts ?? []).map((artifact) => [artifact.name, artifact]));
+  const noted = outputs.artifacts?.map((artifact) => {
+    const store = readLocation(artifact) === 'none' ? undefined : storeOf(declared.get(artifact.name), template);
+    return store === undefined ? artifact : { ...artifact, [STORE_MEMBER]: store };
+  });
+  return noted === undefined ? outputs : { ...outputs, artifacts: noted };
 }
 
 function relocate(
@@ -51,8 +85,13 @@ export function missingOutputs(step: OutputsOfStep, template: StepTemplate, entr
     .map((parameter) => `parameter ${parameter.name}`);
   const artifacts = (declared.artifacts ?? [])
     .filter((artifact) => artifact.optional !== true && locate(artifact, template, entry) === undefined)
-    .map((artifact) => `artifact ${artifact.name}`);
+    .map((artifact) => `artifact ${artifact.name}${isElsewhere(artifact, template, entry) ? ' in its store' : ''}`);
   return [...parameters, ...artifacts, ...missingResult(step, entry)];
+}
+
+function isElsewhere(declared: Artifact, template: StepTemplate, entry: Entry): boolean {
+  const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name);
+  return found !== undefined && !isInStore(found, declared, template);
 }
 
 /** The part of completeness that can be told without the template (an offloaded one). */
@@ -83,8 +122,9 @@ function rebuildLogs(template: StepTemplate, entry: Entry): readonly Artifact[] 
   const logs: Artifact[] = [];
   for (const name of mainContainerNames(template).map((container) => `${container}-logs`)) {
     if (declared.has(name)) continue;
-    const stored = readLocation(entry.outputs?.artifacts?.find((artifact) => artifact.name === name));
-    if (typeof stored === 'string' || stored.key === '') continue;
+    const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === name);
+    const stored = readLocation(found);
+    if (typeof stored === 'string' || stored.key === '' || !isInStore(found, undefined, template)) continue;
     const location = relocate(stored, 'none', archive);
     if (location !== undefined) logs.push({ name, ...location });
   }

@@ -7,7 +7,7 @@ import type { Step } from '../argo/step.ts';
 import { findOverlappingMount, mainContainerNames, type StepTemplate, templateVolumeMounts } from '../argo/template.ts';
 import type { Reason } from '../base/reasons.ts';
 import { type Entry, formatTimestamp } from '../cache/entry.ts';
-import { rebuildOutputs } from '../cache/served-outputs.ts';
+import { noteStores, rebuildOutputs } from '../cache/served-outputs.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { agreesWith, type Captured, capturedFrom, digestOf } from '../sidecar/captured.ts';
 
@@ -223,5 +223,5 @@ export function assembleEntry(input: AssembleInput): Assembled {
   };
   const rebuilt = rebuildOutputs(step, template, raw);
   if (!rebuilt.ok) return no('capture-incomplete', `not reported: ${rebuilt.missing.join(', ')}`);
-  return { ok: true, entry: { ...raw, outputs: rebuilt.outputs } };
+  return { ok: true, entry: { ...raw, outputs: noteStores(rebuilt.outputs, template) } };
 }

@@ -122,6 +122,12 @@ function compareAgain(
   counts[how] += 1;
   // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
   if (plain.error !== undefined) return undefined;
+  if (how === 'resubmitted' && ahead.phase === 'Running') {
+    // Argo never ends a memoized resubmission in which the outputs of a fan-out of Pods are used: it makes them Skipped. Retried
+    // steps are spared, being no Pods, but for those that were served.
+    counts['without an end'] += 1;
+    return undefined;
+  }
   // Which nodes a new workflow begins with depends on what had ended when the other one failed: there the end counts.
   const difference =
     ahead.error ?? (how === 'retried' ? compare(plain, ahead, counts) : compareEnds(plain, ahead, counts));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseTemplate, type StepTemplate } from '../../../src/argo/template.ts';
 import type { Entry } from '../../../src/cache/entry.ts';
-import { missingOutputs, rebuildOutputs } from '../../../src/cache/served-outputs.ts';
+import { missingOutputs, noteStores, rebuildOutputs } from '../../../src/cache/served-outputs.ts';
 import { CONTAINER } from '../step/builders.ts';
 
 type Json = Record<string, unknown>;
@@ -83,6 +83,53 @@ describe('missingOutputs', () => {
     expect(missingOutputs(STEP, repository, entry({ artifacts: [{ name: 'a', s3: { key: 'k' } }] }))).toEqual([
       'artifact a',
     ]);
+  });
+});
+
+describe('the store of an artifact', () => {
+  const at = (bucket: string, key = 'wf/pod') => ({
+    container: CONTAINER,
+    archiveLocation: { s3: { endpoint: 'minio:9000', bucket, key, accessKeySecret: { name: key, key: 'a' } } },
+  });
+  const outputs = { artifacts: [{ name: 'a', path: '/a' }] };
+  const noted = (bucket: string, declared: Json = outputs) =>
+    entry(noteStores({ artifacts: [{ name: 'a', s3: { key: 'k/a.tgz' } }] }, template(declared, at(bucket))) as Json);
+
+  it('has to be the one that this pod reads from', () => {
+    const own = template(outputs, at('one', 'other/pod'));
+    expect(missingOutputs(STEP, own, noted('one'))).toEqual([]);
+    expect(missingOutputs(STEP, own, noted('two'))).toEqual(['artifact a in its store']);
+  });
+
+  it('is that of the declaration where it names one with a key', () => {
+    const declared = (bucket: string) => ({
+      artifacts: [{ name: 'a', path: '/a', s3: { endpoint: 'minio:9000', bucket, key: 'k' } }],
+    });
+    expect(missingOutputs(STEP, template(declared('x'), at('one')), noted('two', declared('x')))).toEqual([]);
+    expect(missingOutputs(STEP, template(declared('y'), at('one')), noted('one', declared('x')))).toEqual([
+      'artifact a in its store',
+    ]);
+  });
+
+  it('is not asked for where the entry does not say, or the pod', () => {
+    const silent = entry({ artifacts: [{ name: 'a', s3: { key: 'k/a.tgz' } }] });
+    expect(missingOutputs(STEP, template(outputs, at('one')), silent)).toEqual([]);
+    expect(missingOutputs(STEP, template(outputs), noted('one'))).toEqual([]);
+  });
+
+  it('is no output', () => {
+    const rebuilt = rebuildOutputs(STEP, template(outputs, at('one')), noted('one'));
+    expect(rebuilt).toEqual({
+      ok: true,
+      outputs: { artifacts: [{ name: 'a', path: '/a', s3: { key: 'k/a.tgz' } }], exitCode: '0' },
+    });
+  });
+
+  it('decides about logs too', () => {
+    const logs = { artifacts: [{ name: 'main-logs', s3: { key: 'k/main.log' } }] };
+    const stored = entry(noteStores(logs, template({}, at('two'))) as Json);
+    expect(rebuildOutputs(STEP, template({}, at('one')), stored)).toEqual({ ok: true, outputs: { exitCode: '0' } });
+    expect(rebuildOutputs(STEP, template({}, at('two')), stored)).toMatchObject({ outputs: logs });
   });
 });
 

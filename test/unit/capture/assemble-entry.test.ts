@@ -30,6 +30,9 @@ const ARTIFACTS = [
   DECLARED,
   { name: 'main-logs', s3: { key: 'wf/wf-main-123456/main.log' } },
 ];
+/** As the entry has them: each with the store that its key is of. */
+const REPOSITORY = expect.stringMatching(/^[0-9a-f]{16}$/);
+const STORED = ARTIFACTS.map((artifact) => ({ ...artifact, stepmemoStore: REPOSITORY }));
 const REPORTED = { parameters: VALUES, artifacts: ARTIFACTS };
 const CAPTURED: Captured = { parameters: VALUES };
 const PARAMETERS_ALONE = { container: CONTAINER, outputs: { parameters: [{ name: 'p', valueFrom: { path: '/p' } }] } };
@@ -72,7 +75,7 @@ describe('assembleEntry', () => {
       { name: 'p', valueFrom: { path: '/p' }, value: '1' },
       { name: 'd', valueFrom: { path: '/d', default: 'fallback\n' }, value: 'fallback' },
     ],
-    artifacts: ARTIFACTS,
+    artifacts: STORED,
     exitCode: '0',
   };
 
@@ -181,7 +184,7 @@ describe('assembleEntry', () => {
     ];
     const parameters = [...VALUES, { name: 'undeclared', value: 'x' }];
     const outputs = outputsOf(assemble({ taskResult: told({ parameters, artifacts }) }));
-    expect(outputs).toEqual({ ...complete, artifacts: ARTIFACTS.slice(0, 2) });
+    expect(outputs).toEqual({ ...complete, artifacts: STORED.slice(0, 2) });
   });
 
   it('fills in a default that only one of the two, or neither, has reported', () => {
