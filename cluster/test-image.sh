@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image for amd64 and arm64 as a release does, joins both into one index in a registry of this machine, and looks
-# at what the registry then holds. Nothing is emulated, and nothing of it stays.
+# at what the registry then holds. On a full cluster, where one is up, the demo then installs stepmemo from that registry.
+# Nothing is emulated.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$CLUSTER_DIR/lib/images.sh"
 . "$CLUSTER_DIR/lib/docker.sh"
@@ -120,3 +121,8 @@ manifest "$VERSION" application/vnd.docker.distribution.manifest.list.v2+json >"
 look_at amd64
 look_at arm64
 say "one index has both: $IMAGE:$VERSION"
+if [ "$(cat "$RUN/mode" 2>/dev/null)" = full ] && running containerd; then
+  PATH=$RUN/bin:$PATH CONFIRM=1 IMAGE=$IMAGE:$VERSION "$ROOT/scripts/demo.sh" --kubeconfig "$KUBECONFIG"
+else
+  say "no full cluster is up at $RUN: not installed from the registry"
+fi

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request as startRequest } from 'node:https';
+import { connect } from 'node:tls';
 import { judgePod } from '../../src/step/decide-pod.ts';
 import { SETTINGS } from '../unit/step/builders.ts';
 import type { CpuTime, InsideTime } from './admission-server.ts';
@@ -87,6 +88,62 @@ export function measureAdmissionLoad(): Promise<AdmissionLoad> {
     }
     return load;
   });
+}
+
+/** Milliseconds of a hit, as the client sees it. */
+export interface HandshakeTimes {
+  readonly quiet: number[];
+  readonly beside: number[];
+  /** Handshakes that were made in a second, one sample a batch. */
+  readonly rate: number[];
+}
+/** New TLS connections a second, none of which asks for anything. */
+export const HANDSHAKES_A_SECOND = 100;
+
+/** Hits in turn without and beside a stream of connections, as a stranger who reaches the port might make them. */
+export function measureBesideHandshakes(): Promise<HandshakeTimes> {
+  return withServer(1, async (server) => {
+    await hits(server);
+    const times: HandshakeTimes = { quiet: [], beside: [], rate: [] };
+    for (let batch = 0; batch < BATCHES; batch += 1) {
+      times.quiet.push(...(await hits(server)));
+      const startedMs = performance.now();
+      const handshakes = startHandshakes(server.port);
+      times.beside.push(...(await hits(server)));
+      times.rate.push((1000 * (await handshakes.stop())) / (performance.now() - startedMs));
+    }
+    return times;
+  });
+}
+
+/** A batch of hits, one after the other. */
+async function hits({ child, port, agent, bodies }: RunningServer): Promise<number[]> {
+  const times: number[] = [];
+  for (let round = 0; round < BATCH; round += 1) {
+    const { roundTripMs } = await ask({ child, agent, port, kind: 'hit', body: bodies.hit });
+    times.push(roundTripMs);
+  }
+  return times;
+}
+
+function startHandshakes(port: number): { stop: () => Promise<number> } {
+  let made = 0;
+  const open = new Set<Promise<unknown>>();
+  const timer = setInterval(() => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+      made += 1;
+      socket.end();
+    });
+    const closed = once(socket, 'close').finally(() => open.delete(closed));
+    open.add(closed);
+  }, 1000 / HANDSHAKES_A_SECOND);
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await Promise.all(open);
+      return made;
+    },
+  };
 }
 
 const urlOf = (port: number, kind: Kind) =>

@@ -1,4 +1,10 @@
-import { AT_ONCE, measureAdmission, measureAdmissionLoad, measureDecision } from './admission.ts';
+import {
+  AT_ONCE,
+  measureAdmission,
+  measureAdmissionLoad,
+  measureBesideHandshakes,
+  measureDecision,
+} from './admission.ts';
 import { CACHES, ENTRIES_PER_CACHE } from './pod-reviews.ts';
 import { measureSidecar, type SidecarTimes } from './sidecar.ts';
 import { median, printTable, type Row, spread } from './statistics.ts';
@@ -49,6 +55,15 @@ async function benchAdmissionLoad(): Promise<Ratio[]> {
   ];
 }
 
+async function benchHandshakes(): Promise<Ratio[]> {
+  const { quiet, beside, rate } = await measureBesideHandshakes();
+  printTable(`A hit beside ${median(rate).toFixed(0)} TLS handshakes a second`, [
+    ['round trip, quiet, ms', spread(quiet)],
+    ['round trip, beside them, ms', spread(beside)],
+  ]);
+  return [ratioOf('a hit beside handshakes to a quiet one', beside, quiet, 6)];
+}
+
 function benchDecision(): Ratio[] {
   const { hit, miss, parse } = measureDecision();
   printTable('The decision alone', [
@@ -96,6 +111,7 @@ async function benchSidecar(): Promise<Ratio[]> {
 const ratios = [
   ...(await benchAdmission()),
   ...(await benchAdmissionLoad()),
+  ...(await benchHandshakes()),
   ...benchDecision(),
   ...(await benchSidecar()),
 ];
