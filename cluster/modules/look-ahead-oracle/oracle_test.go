@@ -74,8 +74,10 @@ type oracleAnswer struct {
 }
 
 const (
-	oracleLooks   = 50
-	oracleWorkers = 16
+	oracleLooks = 50
+	// Many a memoized resubmission never ends: Argo does not resolve what its Skipped nodes give together.
+	oracleResubmittedLooks = 20
+	oracleWorkers          = 16
 )
 
 func TestStepmemoOracle(t *testing.T) {
@@ -186,6 +188,8 @@ type oracleRunning struct {
 	random     *rand.Rand
 	number     int
 	isBehind   bool
+	// The workflow goes on from another one.
+	isResubmitted bool
 	// The look that is under way.
 	woc *wfOperationCtx
 }
@@ -295,7 +299,7 @@ func (run *oracleRunning) retry(ctx context.Context, ended *wfv1.Workflow) oracl
 
 // resubmit does what `argo resubmit --memoized` does: a new workflow that begins with the nodes of this one. Nothing fails any more.
 func (run *oracleRunning) resubmit(ctx context.Context, ended *wfv1.Workflow) oracleAnswer {
-	run.woc = nil
+	run.woc, run.isResubmitted = nil, true
 	wf, err := wfutil.FormulateResubmitWorkflow(ctx, ended, true, nil)
 	if err != nil {
 		return oracleAnswer{Error: err.Error()}
@@ -354,8 +358,12 @@ func oracleUntil(condition func() bool, otherwise func()) {
 
 func (run *oracleRunning) operate(ctx context.Context, wf *wfv1.Workflow, fails func(*wfv1.NodeStatus) bool) (oracleAnswer, *wfv1.Workflow) {
 	answer := oracleAnswer{}
+	looks := oracleLooks
+	if run.isResubmitted {
+		looks = oracleResubmittedLooks
+	}
 	run.woc = oracleOperation(ctx, wf, run.controller)
-	for answer.Looks < oracleLooks {
+	for answer.Looks < looks {
 		run.woc.operate(ctx)
 		answer.Looks++
 		if run.woc.wf.Status.Fulfilled() {
