@@ -13,9 +13,16 @@ const onRequest = [
 const exclude = onRequest.filter(({ isAsked }) => !isAsked).map(({ file }) => file);
 
 /** Files that leave the server and the workflow controller as they are, each in namespaces of its own. */
-const SIDE_BY_SIDE = ['coexist', 'examples', 'forgeries', 'look-ahead', 'native', 'steps'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const SIDE_BY_SIDE = [
+  'coexist',
+  'endings',
+  'examples',
+  'forgeries',
+  'look-ahead',
+  'native',
+  'steps',
+  'submissions',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 const e2e = {
   // A real kubelet on a busy machine: what fails twice in a row is broken, once may be its image pull or its clock.

@@ -11,6 +11,7 @@ import {
   submit,
   untilEnded,
 } from './cluster.ts';
+import { oneStep } from './one-step.ts';
 
 /*
  * Beside others: gates of a queue, and users who say for one run what they want of the cache.
@@ -21,30 +22,8 @@ beforeAll(async () => {
   namespace = await givenNamespace();
 });
 
-function workflow(key: string, options: { labels?: object; podSpecPatch?: string } = {}): KubeObject {
-  const { labels = {}, podSpecPatch } = options;
-  return {
-    apiVersion: 'argoproj.io/v1alpha1',
-    kind: 'Workflow',
-    metadata: { generateName: `${key}-`, labels: { ...labels } },
-    spec: {
-      entrypoint: 'work',
-      ...(podSpecPatch !== undefined && { podSpecPatch }),
-      templates: [
-        {
-          name: 'work',
-          metadata: { annotations: { 'stepmemo.io/key': key, 'stepmemo.io/cache': CACHE } },
-          container: {
-            image: 'busybox:local',
-            command: ['sh', '-c'],
-            args: ['cat /proc/sys/kernel/random/uuid > /tmp/out'],
-          },
-          outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
-        },
-      ],
-    },
-  };
-}
+const workflow = (key: string, parts: { labels?: object; spec?: object } = {}): KubeObject =>
+  oneStep(key, { cache: CACHE, ...parts });
 
 const untilEntry = (key: string) =>
   waitFor(() => entryOf(namespace, CACHE, key), { what: `the entry ${key}`, deadlineMs: 30_000 });
@@ -60,7 +39,7 @@ describe('beside other gates', () => {
   it.skipIf(hasNoGates)('waits with a hit until the other gate is gone, and completes it then', async () => {
     await givenEntry('gated');
     const patch = '{"schedulingGates": [{"name": "other.io/wait"}]}';
-    const name = await submit(namespace, workflow('gated', { podSpecPatch: patch }));
+    const name = await submit(namespace, workflow('gated', { spec: { podSpecPatch: patch } }));
     const pod = await waitFor(async () => (await podsOf({ namespace, name }))[0], { what: 'the pod' });
     const gates = (pod.spec as { schedulingGates?: { name: string }[] }).schedulingGates ?? [];
     expect(gates.map((gate) => gate.name)).toContain('other.io/wait');

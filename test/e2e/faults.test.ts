@@ -4,7 +4,6 @@ import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {
   admin,
-  describeStep,
   describeWorkflow,
   entryOf,
   givenNamespace,
@@ -15,6 +14,7 @@ import {
   untilEnded,
   untilEntries,
 } from './cluster.ts';
+import { oneStep } from './one-step.ts';
 import { serverProcesses, sidecarProcesses, signal } from './processes.ts';
 import { scaleServer, serverPods, untilServerReady, whileNobodyLeads, withServerEnv } from './server.ts';
 
@@ -27,26 +27,8 @@ beforeAll(async () => {
 });
 afterEach(untilServerReady);
 
-/** A workflow of one annotated step: it needs no mutation, so it is the same with stepmemo and without. */
-function workflow(key: string, script = 'cat /proc/sys/kernel/random/uuid > /tmp/out', extra: object = {}): KubeObject {
-  return {
-    apiVersion: 'argoproj.io/v1alpha1',
-    kind: 'Workflow',
-    metadata: { generateName: `${key}-` },
-    spec: {
-      entrypoint: 'work',
-      templates: [
-        {
-          name: 'work',
-          metadata: { annotations: { 'stepmemo.io/key': key, 'stepmemo.io/cache': 'faults' } },
-          container: { image: 'busybox:local', command: ['sh', '-c'], args: [script] },
-          outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }] },
-          ...extra,
-        },
-      ],
-    },
-  };
-}
+const workflow = (key: string, script?: string, template?: object): KubeObject =>
+  oneStep(key, { cache: 'faults', ...(script !== undefined && { script }), ...(template && { template }) });
 
 async function runToEnd(key: string, script?: string, extra?: object) {
   return untilEnded(namespace, await submit(namespace, workflow(key, script, extra)));
@@ -67,58 +49,6 @@ async function onlyPod(name: string): Promise<KubeObject> {
 
 const containerNames = (pod: KubeObject | undefined): readonly string[] =>
   ((pod?.spec as { containers?: { name: string }[] } | undefined)?.containers ?? []).map(({ name }) => name);
-
-describe('a step that ends badly', () => {
-  it('leaves no entry when it fails, and the workflow fails as ever', async () => {
-    expect(await runToEnd('fails', 'echo x > /tmp/out; exit 3')).toMatchObject({ phase: 'Failed' });
-    await givenEntry('after-fails');
-    expect(await entryOf(namespace, 'faults', 'fails')).toBeUndefined();
-  });
-
-  it('leaves no entry when it is terminated', async () => {
-    const name = await submit(namespace, workflow('terminated', 'echo x > /tmp/out; sleep 600'));
-    await waitFor(
-      async () => (await podsOf({ namespace, name })).some((pod) => describeStep(pod).phase === 'Running'),
-      { what: 'the step to run', deadlineMs: 60_000 },
-    );
-    const kube = await admin();
-    must(await kube.merge({ resource: RESOURCES.workflows, namespace, name }, { spec: { shutdown: 'Terminate' } }));
-    expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Failed' });
-    expect(await entryOf(namespace, 'faults', 'terminated')).toBeUndefined();
-  });
-
-  // It has written half of its output, and takes the signal for a wish to leave in order.
-  const HALF = "trap 'exit 0' TERM; echo half > /tmp/out; sleep 600 & wait $!";
-
-  it.each([
-    ['its workflow is stopped', 'stopped', { shutdown: 'Stop' }, {}],
-    ["its workflow's deadline passes", 'deadline', undefined, { activeDeadlineSeconds: 12 }],
-  ])('leaves no entry when %s and it ends with 0, half done', async (_, key, change, spec) => {
-    const object = workflow(key, HALF);
-    const name = await submit(namespace, { ...object, spec: { ...(object.spec as object), ...spec } });
-    await waitFor(
-      async () => (await podsOf({ namespace, name })).some((pod) => describeStep(pod).phase === 'Running'),
-      { what: 'the step to run', deadlineMs: 60_000 },
-    );
-    const kube = await admin();
-    if (change !== undefined)
-      must(await kube.merge({ resource: RESOURCES.workflows, namespace, name }, { spec: change }));
-    await untilEnded(namespace, name);
-    // Whatever was captured of it has been decided about once a later step's entry is there.
-    await givenEntry(`after-${key}`);
-    expect(await entryOf(namespace, 'faults', key)).toBeUndefined();
-  });
-
-  it('uses the default of an output whose file is missing, and stores it', async () => {
-    const outputs = { parameters: [{ name: 'out', valueFrom: { path: '/tmp/none', default: 'fallback' } }] };
-    expect(await runToEnd('default', 'true', { outputs })).toMatchObject({ phase: 'Succeeded' });
-    const entry = await waitFor(() => entryOf(namespace, 'faults', 'default'), {
-      what: 'the entry',
-      deadlineMs: 30_000,
-    });
-    expect(JSON.stringify(entry.outputs)).toContain('"value":"fallback"');
-  });
-});
 
 describe('without stepmemo', () => {
   it('runs as ever while no replica is there', async () => {
@@ -387,46 +317,5 @@ describe('a sidecar in trouble never fails or holds up the step', () => {
         expect(await runToEnd('no-memory', slow)).toMatchObject({ phase: 'Succeeded' });
       },
     );
-  });
-});
-
-describe('namespaces with limits', () => {
-  it('keep the sidecar within a LimitRange', async () => {
-    const limited = await givenNamespace();
-    const kube = await admin();
-    await kube.require('POST', `/api/v1/namespaces/${limited}/limitranges`, {
-      metadata: { name: 'limits' },
-      spec: {
-        limits: [
-          {
-            type: 'Container',
-            default: { memory: '96Mi', cpu: '200m' },
-            max: { memory: '96Mi', cpu: '250m' },
-            maxLimitRequestRatio: { cpu: '10' },
-          },
-        ],
-      },
-    });
-    const ended = await untilEnded(limited, await submit(limited, workflow('limits')));
-    expect(ended).toMatchObject({ phase: 'Succeeded' });
-    await untilEntries(limited, 'faults', 1);
-  });
-
-  it('do without a sidecar where a ResourceQuota counts compute', async () => {
-    const quoted = await givenNamespace();
-    const kube = await admin();
-    await kube.require('POST', `/api/v1/namespaces/${quoted}/limitranges`, {
-      metadata: { name: 'defaults' },
-      spec: { limits: [{ type: 'Container', default: { memory: '96Mi' }, defaultRequest: { memory: '32Mi' } }] },
-    });
-    await kube.require('POST', `/api/v1/namespaces/${quoted}/resourcequotas`, {
-      metadata: { name: 'quota' },
-      spec: { hard: { 'requests.memory': '1Gi' } },
-    });
-    const ended = await untilEnded(quoted, await submit(quoted, workflow('quota')));
-    expect(ended).toMatchObject({ phase: 'Succeeded' });
-    const [pod] = await podsOf(ended);
-    expect(containerNames(pod)).not.toContain('stepmemo-capture');
-    await untilEntries(quoted, 'faults', 1);
   });
 });

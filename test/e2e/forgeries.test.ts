@@ -14,6 +14,7 @@ import {
   submit,
   untilEnded,
 } from './cluster.ts';
+import { oneStep, UUID_SCRIPT } from './one-step.ts';
 
 /*
  * What a tenant may write without being the workflow controller, an executor or stepmemo: each is refused, or changes
@@ -22,7 +23,6 @@ import {
 const CACHE = 'forgeries';
 /** Where the image has Node.js. */
 const NODE = '/nodejs/bin/node';
-const UUID = 'cat /proc/sys/kernel/random/uuid > /tmp/out';
 let namespace: string;
 let tenant: TestKube;
 
@@ -37,30 +37,18 @@ beforeAll(async () => {
   tenant = kube.withToken((await kube.tokenOf(namespace, 'tenant')).token);
 });
 
-function workflow(key: string, script = UUID, outputs: object = {}): KubeObject {
-  return {
-    apiVersion: 'argoproj.io/v1alpha1',
-    kind: 'Workflow',
-    metadata: { generateName: `${key}-` },
-    spec: {
-      entrypoint: 'work',
-      templates: [
-        {
-          name: 'work',
-          metadata: { annotations: { 'stepmemo.io/key': key, 'stepmemo.io/cache': CACHE } },
-          container: { image: 'busybox:local', command: ['sh', '-c'], args: [script] },
-          outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }], ...outputs },
-        },
-      ],
-    },
-  };
-}
+const workflow = (key: string, script = UUID_SCRIPT, outputs: object = {}): KubeObject =>
+  oneStep(key, {
+    cache: CACHE,
+    script,
+    template: { outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }], ...outputs } },
+  });
 
 const untilEntry = (key: string) =>
   waitFor(() => entryOf(namespace, CACHE, key), { what: `the entry ${key}`, deadlineMs: 30_000 });
 
 async function givenEntry(key: string, outputs?: object): Promise<void> {
-  const ended = await untilEnded(namespace, await submit(namespace, workflow(key, UUID, outputs)));
+  const ended = await untilEnded(namespace, await submit(namespace, workflow(key, UUID_SCRIPT, outputs)));
   expect(ended).toMatchObject({ phase: 'Succeeded' });
   await untilEntry(key);
 }
@@ -100,7 +88,7 @@ describe('an entry written by hand', () => {
     await waitFor(async () => JSON.stringify(await entryOf(namespace, CACHE, 'bucket')).includes('stolen'), {
       what: 'the forged entry',
     });
-    const ended = await untilEnded(namespace, await submit(namespace, workflow('bucket', UUID, { artifacts })));
+    const ended = await untilEnded(namespace, await submit(namespace, workflow('bucket', UUID_SCRIPT, { artifacts })));
     expect(ended).toMatchObject({ phase: 'Succeeded' });
     const [step] = await memoizedSteps(ended);
     expect(step).toMatchObject({ decision: 'hit', hasRun: false });
@@ -126,7 +114,7 @@ describe('a tenant who may write pods', () => {
   });
 
   it('changes no annotation of ours on a step that runs', async () => {
-    const name = await submit(namespace, workflow('change', `sleep 5; ${UUID}`));
+    const name = await submit(namespace, workflow('change', `sleep 5; ${UUID_SCRIPT}`));
     const pod = await runningPod(name);
     const path = { ...pods, namespace, name: pod.metadata?.name ?? '' };
     for (const annotations of [{ [DECISION_ANNOTATION]: 'hit' }, { 'stepmemo.io/key': 'other' }])
@@ -138,7 +126,7 @@ describe('a tenant who may write pods', () => {
 
 describe('a task result of somebody else', () => {
   it('is in no entry, however often it is written while the step runs', async () => {
-    const name = await submit(namespace, workflow('result', `sleep 4; ${UUID}`));
+    const name = await submit(namespace, workflow('result', `sleep 4; ${UUID_SCRIPT}`));
     const pod = await runningPod(name);
     const nodeId = pod.metadata?.annotations?.['workflows.argoproj.io/node-id'] ?? '';
     const forged = {
@@ -246,7 +234,7 @@ describe('a pod that posts to the server itself', () => {
   ])('captures nothing with %s', async (what, status) => {
     const kube = await admin();
     const key = `capture-${status}-${what.length}`;
-    const name = await submit(namespace, workflow(key, `sleep 6; ${UUID}`));
+    const name = await submit(namespace, workflow(key, `sleep 6; ${UUID_SCRIPT}`));
     await runningPod(name);
     const other = must(
       await tenant.create({ resource: RESOURCES.pods, namespace }, plainPod(`other-${status}-${what.length}`)),

@@ -122,17 +122,24 @@ function compareAgain(
   counts[how] += 1;
   // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
   if (plain.error !== undefined) return undefined;
-  if (how === 'resubmitted' && ahead.phase === 'Running') {
+  const difference = ahead.error ?? COMPARE_AGAIN[how](plain, ahead, counts);
+  return difference && `${how}: ${difference}`;
+}
+
+const COMPARE_AGAIN = {
+  retried: compare,
+  /** Which nodes a new workflow begins with depends on what had ended when the other one failed: here the end alone counts. */
+  resubmitted: (plain: Answer, ahead: Answer, counts: Counts): string | undefined => {
+    if (ahead.phase !== 'Running') {
+      const end = compareEnds(plain, ahead, counts);
+      return NO_DIFFERENCE.has(end) ? undefined : end;
+    }
     // Argo never ends a memoized resubmission in which the outputs of a fan-out of Pods are used: it makes them Skipped. Retried
     // steps are spared, being no Pods, but for those that were served.
     counts['without an end'] += 1;
     return undefined;
-  }
-  // Which nodes a new workflow begins with depends on what had ended when the other one failed: there the end counts.
-  const difference =
-    ahead.error ?? (how === 'retried' ? compare(plain, ahead, counts) : compareEnds(plain, ahead, counts));
-  return difference === undefined || NO_DIFFERENCE.has(difference) ? undefined : `${how}: ${difference}`;
-}
+  },
+};
 
 /** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */
 function withoutRetries({ nodes }: Answer): Map<string, Node> {
