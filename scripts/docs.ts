@@ -52,7 +52,7 @@ function reasonsPage(): string {
 
 ${MADE}
 
-Why a step was or was not served from the cache. The word stands in the admission answer (and the API server's audit log), in
+Why a step was or was not served from the cache. The word appears in the admission answer (and the API server's audit log), in
 the pod's annotation \`stepmemo.io/reason\`, in the label \`reason\` of the metrics and, in UpperCamelCase, as the reason of Events.
 
 ${sections.join('\n')}`;

@@ -28,33 +28,33 @@ export const REASONS = {
   },
   'malformed-entry': {
     meaning: 'The cache holds something under this key that is not a valid entry.',
-    fix: 'Delete the key from the ConfigMap; a run that ends well replaces it too.',
+    fix: 'Delete the key from the ConfigMap; a successful run replaces it too.',
   },
   refresh: { meaning: 'The step asked to run and to overwrite its entry (stepmemo.io/reuse: refresh).', fix: '' },
   // ---- skip: not a step that stepmemo could act on
   'not-a-step': { meaning: 'The pod is not a step pod of a Workflow.', fix: '' },
   'agent-pod': { meaning: "The pod is Argo's agent or artifact GC pod, which runs no step of its own.", fix: '' },
-  'not-memoized': { meaning: 'The step asks for no memoization.', fix: '' },
-  daemon: { meaning: 'The step is a daemon: it has to run.', fix: 'Remove memoize from daemon templates.' },
+  'not-memoized': { meaning: 'The step does not ask for memoization.', fix: '' },
+  daemon: { meaning: 'The step is a daemon, which always has to run.', fix: 'Remove memoize from daemon templates.' },
   'node-name-set': {
-    meaning: 'The pod names its node (spec.nodeName), so it cannot be held back.',
+    meaning: 'The pod is bound to a node (spec.nodeName), so it cannot be held.',
     fix: 'Use a nodeSelector or affinity instead of nodeName.',
   },
   'template-unreadable': {
     meaning: "The step's template could not be read from the pod.",
-    fix: 'Look whether a podSpecPatch or another webhook changes ARGO_TEMPLATE.',
+    fix: 'Check whether a podSpecPatch or another webhook changes ARGO_TEMPLATE.',
   },
   'template-offloaded': {
     meaning: "The step's template is too large for the pod, and native mode has nothing else to read.",
     fix: 'Use managed mode, or make the template smaller than 128 KiB.',
   },
   'memoize-in-template': {
-    meaning: "The template still carries memoize, so memoization is the workflow controller's own business.",
-    fix: 'Run `stepmemo migrate --cluster -n NAMESPACE` to move what is stored.',
+    meaning: 'The template still carries memoize, so the workflow controller handles its memoization.',
+    fix: 'Run `stepmemo migrate --cluster -n NAMESPACE` to migrate stored templates.',
   },
   'controller-cache': {
     meaning:
-      'In native mode this namespace shares its caches with the workflow controller, which has just missed there.',
+      'In native mode this namespace shares its caches with the workflow controller, which has just found no entry.',
     fix: 'Use managed mode in this namespace.',
   },
   'resource-not-allowed': {
@@ -80,7 +80,7 @@ export const REASONS = {
   'key-invalid': { meaning: 'The key cannot be used.', fix: 'Use a key of at most 16 KiB without control characters.' },
   'cache-missing': { meaning: 'A key is given but no cache.', fix: 'Name the ConfigMap of the cache.' },
   'cache-name-invalid': {
-    meaning: 'The name of the cache is no valid ConfigMap name.',
+    meaning: 'The name of the cache is not a valid ConfigMap name.',
     fix: 'Use lower case letters, digits, "-" and ".", at most 253 characters, and no unresolved tag.',
   },
   'cache-unlabeled': {
@@ -88,7 +88,7 @@ export const REASONS = {
     fix: 'Label it workflows.argoproj.io/configmap-type=Cache, or name another.',
   },
   'max-age-invalid': {
-    meaning: 'maxAge is no duration as Argo reads it.',
+    meaning: 'maxAge is not a duration that Argo can read.',
     fix: 'Write a Go duration such as 180s, 90m or 24h (there is no "d").',
   },
   // ---- skip: the state of stepmemo and of the cluster
@@ -98,25 +98,25 @@ export const REASONS = {
   },
   'switched-off': {
     meaning: 'stepmemo is switched off, here or in the whole cluster: the step runs, and nothing is captured.',
-    fix: 'Take the annotation stepmemo.io/operation off the namespace, or off the one that stepmemo runs in.',
+    fix: 'Remove the annotation stepmemo.io/operation from the namespace, or from the one that stepmemo runs in.',
   },
   'observed-hit': {
     meaning: 'stepmemo only observes: this would have been a hit.',
-    fix: 'Take the annotation stepmemo.io/operation: observe away when you have seen enough.',
+    fix: 'Remove the annotation stepmemo.io/operation: observe when you have seen enough.',
   },
   'observed-miss': {
     meaning: 'stepmemo only observes: this would have been a miss, and its outputs captured.',
     fix: '',
   },
   'policies-missing': {
-    meaning: "stepmemo's ValidatingAdmissionPolicies are not in place, so no stamp could be trusted.",
-    fix: 'Apply the manifests whole.',
+    meaning: "stepmemo's ValidatingAdmissionPolicies are not in place, so its annotations on pods cannot be trusted.",
+    fix: 'Apply all of the manifests.',
   },
   'not-synced': { meaning: 'This replica has not read the caches yet.', fix: '' },
   'cache-not-held': {
     meaning:
-      'The replica does not hold this cache in memory just now, so it cannot tell; it is read again as soon as there is room.',
-    fix: 'Run the step again. If it stays so, make the caches of the namespace smaller: `stepmemo ls`, `stepmemo purge`.',
+      'The replica does not currently hold this cache in memory, so it cannot tell; it reads the cache again as soon as there is room.',
+    fix: 'Run the step again. If this persists, make the caches of the namespace smaller: `stepmemo ls`, `stepmemo purge`.',
   },
   'deadline-exceeded': { meaning: 'The decision took longer than its deadline.', fix: 'Give stepmemo more CPU.' },
   'internal-error': { meaning: 'stepmemo failed; the step runs as if it were not there.', fix: 'Read the log.' },
@@ -135,7 +135,7 @@ export const REASONS = {
   },
   'served-ahead': {
     meaning:
-      'Steps that follow on a hit were served together with it, in the same look of the workflow controller and with no pod.',
+      'Steps behind a hit were served together with it, in the same look of the workflow controller and with no pod.',
     fix: '',
   },
   'workflow-not-going-on': {
@@ -143,18 +143,16 @@ export const REASONS = {
     fix: '',
   },
   'nothing-foreseen': {
-    meaning:
-      'No step of the Workflow is certain to be a hit, so all of them are decided about when their pods are made.',
-    fix: '`stepmemo plan` says for each step why.',
+    meaning: 'No step of the Workflow is certain to be a hit, so each is decided when its pod is created.',
+    fix: '`stepmemo plan` says why for each step.',
   },
   'look-ahead-off': { meaning: 'Steps are not served at submission here (stepmemo.io/look-ahead: off).', fix: '' },
   'status-present': {
-    meaning: 'The Workflow came with a status of somebody else, which is left alone.',
+    meaning: 'The Workflow was submitted with a status, which is left alone.',
     fix: '',
   },
   'argo-unknown': {
-    meaning:
-      "The version of Argo or its workflowDefaults are not known, so nothing can be foreseen of the Workflow's steps.",
+    meaning: 'The version of Argo or its workflowDefaults are unknown, so no step can be foreseen.',
     fix: 'Give the image of the workflow controller a tag with its version, or set policy.argoVersion.',
   },
   'workflow-known': {
@@ -163,31 +161,31 @@ export const REASONS = {
   },
   'look-ahead-too-large': { meaning: 'The nodes of the served steps would make the Workflow too large.', fix: '' },
   'look-ahead-unsound': {
-    meaning: 'The nodes of the served steps broke a rule that Argo needs them to keep, so none was given to it.',
-    fix: 'Report it, with the Workflow: this is a bug of stepmemo.',
+    meaning: 'The nodes of the served steps violated a rule that Argo relies on, so none was added.',
+    fix: 'Report it together with the Workflow: this is a bug in stepmemo.',
   },
   // ---- self-check
-  'self-check': { meaning: 'The leader has asked the API server to call stepmemo, and it did.', fix: '' },
+  'self-check': { meaning: 'The leader asked the API server to call stepmemo, and it did.', fix: '' },
   'webhook-not-called': {
     meaning: 'The API server does not call stepmemo, so nothing is memoized.',
-    fix: 'Let the control plane reach port 8443 of the pods (NetworkPolicy, firewall, `hostNetwork`); `stepmemo doctor` looks at the certificates.',
+    fix: 'Allow the control plane to reach port 8443 of the pods (NetworkPolicy, firewall, `hostNetwork`); `stepmemo doctor` checks the certificates.',
   },
   'installation-incomplete': {
-    meaning: 'Something of the installation is missing or wrong; the Event on the Deployment says what.',
-    fix: 'Do what `stepmemo doctor` says; often the manifests were not applied whole.',
+    meaning: 'Part of the installation is missing or wrong; the Event on the Deployment says what.',
+    fix: 'Follow the advice of `stepmemo doctor`; often only part of the manifests was applied.',
   },
   // ---- policy: beside these the name of the rule is the reason, see docs/policy.md
-  'policy-kept': { meaning: 'The object keeps to the policy.', fix: '' },
-  'findings-old': { meaning: 'The update brings nothing that the stored object did not have already.', fix: '' },
-  'controller-update': { meaning: 'A workflow controller writes its own object, which is never stopped.', fix: '' },
-  'being-deleted': { meaning: 'The object is being deleted, which is never stopped.', fix: '' },
-  'own-write': { meaning: 'A workflow controller or stepmemo itself writes a cache, which is never stopped.', fix: '' },
-  'not-a-cache': { meaning: 'The ConfigMap is no cache.', fix: '' },
+  'policy-kept': { meaning: 'The object complies with the policy.', fix: '' },
+  'findings-old': { meaning: 'The update introduces no finding that the stored object did not already have.', fix: '' },
+  'controller-update': { meaning: 'A workflow controller updates its own object, which is never refused.', fix: '' },
+  'being-deleted': { meaning: 'The object is being deleted, which is never refused.', fix: '' },
+  'own-write': { meaning: 'A workflow controller or stepmemo itself writes a cache, which is never refused.', fix: '' },
+  'not-a-cache': { meaning: 'The ConfigMap is not a cache.', fix: '' },
   // ---- capture and completion
   captured: { meaning: "The step's outputs were stored in the cache.", fix: '' },
   'capture-incomplete': {
-    meaning: 'The step ended well but an output it declares was not reported, so there is no entry.',
-    fix: 'Look at the outputs of the step.',
+    meaning: 'The step succeeded but did not report an output that it declares, so there is no entry.',
+    fix: 'Check the outputs of the step.',
   },
   'capture-mismatch': {
     meaning: "The outputs that the sidecar read and those of Argo's task result differ, so there is no entry.",
@@ -195,18 +193,17 @@ export const REASONS = {
   },
   'capture-lost': { meaning: 'The outputs of the step could not be retrieved, so there is no entry.', fix: '' },
   'artifact-outside': {
-    meaning: 'An artifact lies neither under its declared key nor below the archive location of the pod.',
-    fix: 'Let artifacts be stored where the template or the artifact repository says.',
+    meaning: 'An artifact is stored neither under its declared key nor below the archive location of the pod.',
+    fix: 'Store artifacts where the template or the artifact repository says.',
   },
   'step-failed': { meaning: 'The step did not succeed, so there is no entry.', fix: '' },
   'workflow-gone': {
-    meaning:
-      'The Workflow was deleted before it could be read whether the step had run to its end, so there is no entry.',
-    fix: 'Let Workflows live a minute after their end (ttlStrategy, or whatever deletes them).',
+    meaning: 'The Workflow was deleted before stepmemo could verify that the step succeeded, so there is no entry.',
+    fix: 'Keep Workflows for at least a minute after they end (ttlStrategy, or whatever deletes them).',
   },
   'step-unjudged': {
     meaning: 'Argo has not said within a minute whether the step succeeded, so there is no entry.',
-    fix: "Look whether the workflow controller runs and gets on with the step's Workflow.",
+    fix: 'Check that the workflow controller is running and makes progress on the Workflow.',
   },
   'entry-too-large': {
     meaning: 'The outputs are too large for an entry.',
@@ -218,24 +215,24 @@ export const REASONS = {
   },
   'write-failed': { meaning: 'The API server refused the entry.', fix: 'Read the message of the Event.' },
   completed: { meaning: 'The step ended with the cached outputs and ran nothing.', fix: '' },
-  released: { meaning: 'The step was held back for a hit that is no longer one, and runs now.', fix: '' },
+  released: { meaning: 'The step was held for a hit that is no longer one, and runs now.', fix: '' },
   'gate-unknown': {
     meaning:
       'The pod carries a scheduling gate of stepmemo without the decision that belongs to it; the gate is removed.',
     fix: 'Do not set stepmemo.io/ gates in a podSpecPatch.',
   },
   'gated-pod-deleted': {
-    meaning: 'A pod that was held back was deleted: Argo had given its step up, or its Workflow was gone.',
+    meaning: 'A held pod was deleted, because Argo had given up its step or its Workflow was gone.',
     fix: '',
   },
   'sidecar-hanging': {
-    meaning: 'The capturing sidecar ran on long after the step had ended, so the pod was ended without it.',
-    fix: "Look at the sidecar's log and at the load of the node.",
+    meaning: 'The capturing sidecar kept running long after the step had ended, so the pod was ended without it.',
+    fix: "Check the sidecar's log and the load of the node.",
   },
   'sidecar-version': {
     meaning:
-      "The image of the capturing sidecar is of another version than the server's; its outputs are taken where they can be read.",
-    fix: 'Let `sidecarImage` name the image that the server runs, or leave it out.',
+      "The capturing sidecar's image has a different version than the server's; its outputs are accepted if they can be read.",
+    fix: 'Set `sidecarImage` to the image of the server, or remove the setting.',
   },
   'sidecar-not-started': {
     meaning: 'The capturing sidecar did not start and the step had ended, so the pod was ended without it.',
