@@ -33,8 +33,8 @@ function configPage(): string {
 
 ${MADE}
 
-Settings of \`stepmemo server\`. A flag beats the environment, which beats the file (\`--config FILE\`, YAML or JSON; in the
-manifests a mounted ConfigMap). An unknown or wrong setting stops the start, with its name and the reason. Lists are
+Settings of \`stepmemo server\`. Flags take precedence over environment variables, and those over the file (\`--config FILE\`, YAML or JSON; in the
+manifests a mounted ConfigMap). The server refuses to start with an unknown or invalid setting, and names it with the reason. Lists are
 written with commas in flags and variables, objects as JSON. The file's schema: [config.schema.json](config.schema.json).
 
 | field of the file | flag | variable | type | default | what |

@@ -31,7 +31,7 @@ export const configSchema = z.strictObject({
     .string()
     .min(1)
     .default('argo')
-    .describe("Namespace of the workflow controller: Argo's own caches lie there."),
+    .describe('Namespace of the workflow controller, where Argo keeps its own caches.'),
   listenAddress: z.string().default('0.0.0.0').describe('Address that the ports are opened on.'),
   webhookPort: z.int().min(0).max(65535).default(8443).describe('TLS port of the webhooks.'),
   capturePort: z.int().min(0).max(65535).default(8444).describe('TLS port of the capture endpoint.'),
@@ -53,12 +53,12 @@ export const configSchema = z.strictObject({
   webhookConfigurationName: z
     .string()
     .default('stepmemo')
-    .describe('Name of the Mutating- and ValidatingWebhookConfiguration whose caBundle stepmemo keeps.'),
+    .describe('Name of the Mutating- and ValidatingWebhookConfiguration whose caBundle stepmemo maintains.'),
   admissionDeadlineMs: z
     .int()
     .positive()
     .default(250)
-    .describe('An admission answer that is not there by then becomes "allowed" with a warning.'),
+    .describe('If an admission answer is not ready by then, it becomes "allowed" with a warning.'),
   bodyLimitBytes: z
     .int()
     .positive()
@@ -69,7 +69,7 @@ export const configSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Image of the capturing sidecar. By default that of the server's own pod; say it where nodes pull from a mirror.",
+      "Image of the capturing sidecar. Defaults to the image of the server's own pod; set it if nodes pull from a mirror.",
     ),
   sidecarPlatforms: z
     .array(z.string().regex(/^[a-z0-9]+\/[a-z0-9]+$/, 'expected OS/ARCHITECTURE, say linux/amd64'))
@@ -90,12 +90,12 @@ export const configSchema = z.strictObject({
     .number()
     .positive()
     .default(10)
-    .describe('After a sidecar did not start, how long until one miss tries it again.'),
+    .describe('How long to wait before a miss tries a sidecar again, after one did not start.'),
   captureLimitBytes: z
     .int()
     .positive()
     .default(1024 * 1024)
-    .describe('Largest set of outputs that is taken for one step.'),
+    .describe('Largest set of outputs that is accepted for one step.'),
   captureNamespaceLimitBytes: z
     .int()
     .positive()
@@ -122,16 +122,18 @@ export const configSchema = z.strictObject({
     .describe(
       'On Argo versions that may see a pod before its task result (up to 3.6.10, 3.7.0, 3.7.1): how long a hit waits for the Workflow to show the outputs.',
     ),
-  resyncSeconds: z.number().positive().default(30).describe('How often every pod of interest is looked at again.'),
+  resyncSeconds: z.number().positive().default(30).describe('How often every pod of interest is checked again.'),
   selfCheckSeconds: z
     .number()
     .positive()
     .default(180)
-    .describe('How often the leader has the API server call stepmemo, to see that it can.'),
+    .describe('How often the leader asks the API server to call stepmemo, to verify that it can.'),
   shutdownGraceMs: z.int().nonnegative().default(5000).describe('How long readiness fails before the ports close.'),
   policy: policySettingsSchema
     .prefault({})
-    .describe('What is refused or warned of at submission: severities of the rules, by cluster and namespace.'),
+    .describe(
+      'What is refused or causes a warning at submission: severities of the rules, for the cluster and by namespace.',
+    ),
 });
 
 /** Settings of earlier versions that say nothing any more: they are passed over, so that an upgrade starts with old ones. */
