@@ -49,7 +49,7 @@ const EXPECTED: Readonly<Record<string, (objects: readonly KubeObject[]) => void
   'A service mesh': (objects) => expect(JSON.stringify(objects)).toContain('"sidecar.istio.io/inject":"false"'),
   'A control plane that does not reach pods': (objects) =>
     expect(podSpecOf(objects)).toMatchObject({ hostNetwork: true }),
-  'Webhooks from the control plane alone': (objects) =>
+  'Webhooks from the control plane only': (objects) =>
     expect(JSON.stringify(objects)).toContain('"cidr":"172.16.0.0/28"'),
 };
 

@@ -51,8 +51,14 @@ function entryOf(value: string): Entry {
   };
 }
 
+/** Each value comes from a pod of its own: a pod's entry is written once. */
+const writeOf = (cache: string, key: string, value = 'v') => ({
+  ...{ namespace, cache, key, entry: entryOf(value) },
+  meta: { ...META, podUid: `uid-${value}` },
+});
+
 function write(cache: string, key: string, value = 'v', by = writer): Promise<WriteOutcome> {
-  return by.write({ namespace, cache, key, entry: entryOf(value), meta: META });
+  return by.write(writeOf(cache, key, value));
 }
 
 const at = (name: string) => ({ resource: RESOURCES.configMaps, namespace, name });
@@ -156,8 +162,7 @@ describe('the writer', () => {
   });
 
   it('fills a cache to the byte that the API server allows, and says when it is full', async () => {
-    const entry = { namespace, cache: 'full', key: 'key', entry: entryOf('v'), meta: META };
-    const { change } = planWrites([entry], undefined, new Date());
+    const { change } = planWrites([writeOf('full', 'key')], undefined, new Date());
     if (change?.plan !== 'create') throw new Error('no ConfigMap is made');
     const entryBytes = sizeOf(readConfigMap(change.body));
     // Two bytes a character, so that characters are not taken for bytes.
