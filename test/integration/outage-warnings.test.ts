@@ -23,11 +23,11 @@ beforeAll(async () => {
 const MEMOIZE = { key: 'k', maxAge: '1h', cache: { configMap: { name: 'c' } } };
 const OUTPUTS = { parameters: [{ name: 'o', valueFrom: { path: '/o' } }] };
 
-async function submit(namespace: string, template: object) {
+async function submit(namespace: string, template: object, metadata: object = {}) {
   const object = {
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',
-    metadata: { generateName: 'left-', namespace },
+    metadata: { generateName: 'left-', namespace, ...metadata },
     spec: { entrypoint: 'a', templates: [{ name: 'a', ...template }] },
   };
   const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows?dryRun=All`;
@@ -84,13 +84,19 @@ describe('a Workflow with annotations', () => {
     const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'stepmemo' }, spec };
     await admin.require('POST', '/apis/coordination.k8s.io/v1/namespaces/stepmemo/leases', lease);
   }
-  const isSilent = async (namespace: string, template: object) => (await submit(namespace, template)).isSilent;
+  const isSilent = async (namespace: string, template: object, metadata?: object) =>
+    (await submit(namespace, template, metadata)).isSilent;
 
   it('is told that stepmemo is silent once nobody has renewed its Lease for a minute', async () => {
     await renewed(300);
     await waitFor(() => isSilent(namespaces.managed, annotated), { what: 'the policy to see the Lease' });
     expect(await isSilent(namespaces.other, annotated)).toBe(false);
     expect(await isSilent(namespaces.managed, { container: { image: 'busybox' } })).toBe(false);
+    // stepmemo has just written these, whatever the API server takes the Lease for.
+    const served = { annotations: { 'stepmemo.io/look-ahead-digest': 'd' } };
+    const marked = { labels: { 'stepmemo.io/look-ahead-continues': 'true' } };
+    expect(await isSilent(namespaces.managed, annotated, served)).toBe(false);
+    expect(await isSilent(namespaces.managed, annotated, marked)).toBe(false);
     await renewed(5);
     await waitFor(async () => !(await isSilent(namespaces.managed, annotated)), { what: 'the renewal to be seen' });
   });
