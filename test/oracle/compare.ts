@@ -128,8 +128,12 @@ function compareAgain(
 
 const COMPARE_AGAIN = {
   retried: compare,
-  /** Which nodes a new workflow begins with depends on what had ended when the other one failed: here the end alone counts. */
+  /**
+   * Which nodes a new workflow begins with depends on what had ended when the other one failed: here the end alone counts, and only
+   * where Argo comes to a good one (now and then it errs: "unable to obtain node").
+   */
   resubmitted: (plain: Answer, ahead: Answer, counts: Counts): string | undefined => {
+    if (plain.phase !== 'Succeeded') return undefined;
     if (ahead.phase !== 'Running') {
       const end = compareEnds(plain, ahead, counts);
       return NO_DIFFERENCE.has(end) ? undefined : end;
