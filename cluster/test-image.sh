@@ -10,7 +10,6 @@ ROOT=$(cd "$CLUSTER_DIR/.." && pwd)
 PLATFORMS=linux/amd64,linux/arm64
 REGISTRY=127.0.0.1:$(port 5001)
 IMAGE=$REGISTRY/stepmemo
-VERSION=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$ROOT/package.json")
 WORK=$(mktemp -d)
 export DOCKER_CLI_EXPERIMENTAL=enabled DOCKER_CONFIG=$WORK/docker
 
@@ -63,11 +62,7 @@ http: {addr: "$REGISTRY"}
 YAML
   docker-registry serve "$WORK/registry.yaml" >"$CACHE/log/registry.log" 2>&1 &
   registry=$!
-  for _ in $(seq 50); do
-    ! curl -sf "http://$REGISTRY/v2/" >/dev/null || return 0
-    sleep 0.1
-  done
-  die "the registry does not start (log: $CACHE/log/registry.log)"
+  wait_for 5 - curl -sf -o /dev/null "http://$REGISTRY/v2/"
 }
 
 # --- what is there -----------------------------------------------------------------------------
@@ -101,6 +96,7 @@ manifest() { curl -sf -H "Accept: $2" "http://$REGISTRY/v2/stepmemo/manifests/$1
 
 [ -e "$ROOT/dist/stepmemo.mjs" ] || die "dist/ is not built: make build"
 apt_install jq ca-certificates curl mmdebstrap docker-registry docker.io
+VERSION=$(jq -r .version "$ROOT/package.json")
 mkdir -p "$CACHE"/{images,log}
 "$CLUSTER_DIR/build.sh" nodejs
 lock dockerd

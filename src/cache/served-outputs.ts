@@ -22,13 +22,17 @@ function valueFor(declared: Parameter, entry: Entry): string | undefined {
   return stored?.value ?? (declared.valueFrom ? undefined : declared.value);
 }
 
+function storedArtifact(entry: Entry, name: string): Artifact | undefined {
+  return entry.outputs?.artifacts?.find((artifact) => artifact.name === name);
+}
+
 /**
  * Where a declared artifact lies, by the entry: its key and nothing else is taken, and only if the entry's artifact lies in
  * the same store as this pod's, as far as the entry says, and in the same kind of store in any case. Endpoint, bucket and secrets come from this pod's declaration; without any, the key
  * alone is given, and Argo resolves it against the workflow's artifact repository, as it does for a fresh one.
  */
 function locate(declared: Artifact, template: StepTemplate, entry: Entry): Record<string, unknown> | undefined {
-  const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name);
+  const found = storedArtifact(entry, declared.name);
   const stored = readLocation(found);
   if (typeof stored === 'string' || stored.key === '' || !isInStore(found, declared, template)) return undefined;
   return relocate(stored, readLocation(declared), readLocation(template.template.archiveLocation));
@@ -44,8 +48,9 @@ function storeOf(declared: Artifact | undefined, template: StepTemplate): string
 /** Workflows may share a key, and a namespace, and use different repositories. */
 function isInStore(stored: unknown, declared: Artifact | undefined, template: StepTemplate): boolean {
   const noted = isObject(stored) ? stored[STORE_MEMBER] : undefined;
+  if (noted === undefined) return true;
   const own = storeOf(declared, template);
-  return noted === undefined || own === undefined || noted === own;
+  return own === undefined || noted === own;
 }
 
 /** The outputs as an entry keeps them: each artifact with a note of the store that its key is of. */
@@ -90,7 +95,7 @@ export function missingOutputs(step: OutputsOfStep, template: StepTemplate, entr
 }
 
 function isElsewhere(declared: Artifact, template: StepTemplate, entry: Entry): boolean {
-  const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === declared.name);
+  const found = storedArtifact(entry, declared.name);
   return found !== undefined && !isInStore(found, declared, template);
 }
 
@@ -108,7 +113,7 @@ function rebuildArtifact(declared: Artifact, template: StepTemplate, entry: Entr
 
 /** No place at all, for an optional artifact that the run reported by name and never stored (up to 3.4). */
 function placeOfMissing(declared: Artifact, entry: Entry): Record<string, unknown> | undefined {
-  const isListed = entry.outputs?.artifacts?.some((artifact) => artifact.name === declared.name) === true;
+  const isListed = storedArtifact(entry, declared.name) !== undefined;
   return declared.optional === true && isListed ? {} : undefined;
 }
 
@@ -122,7 +127,7 @@ function rebuildLogs(template: StepTemplate, entry: Entry): readonly Artifact[] 
   const logs: Artifact[] = [];
   for (const name of mainContainerNames(template).map((container) => `${container}-logs`)) {
     if (declared.has(name)) continue;
-    const found = entry.outputs?.artifacts?.find((artifact) => artifact.name === name);
+    const found = storedArtifact(entry, name);
     const stored = readLocation(found);
     if (typeof stored === 'string' || stored.key === '' || !isInStore(found, undefined, template)) continue;
     const location = relocate(stored, 'none', archive);

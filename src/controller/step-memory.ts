@@ -15,14 +15,16 @@ export function createStepMemory(limitBytes = STEPS_LIMIT_BYTES): StepMemory {
  * have the same one, so that it is gone for all of them.
  */
 export class Held<T> {
-  /** Roughly what it takes. */
-  readonly bytes: number;
   #value: T | undefined;
   #isLetGo = false;
 
   constructor(value: T) {
     this.#value = value;
-    this.bytes = sizeOfValue(value);
+  }
+
+  /** Roughly what it takes. Counted when it is asked for: most of what a watch tells of is dropped before. */
+  get bytes(): number {
+    return sizeOfValue(this.#value);
   }
 
   get value(): T | undefined {

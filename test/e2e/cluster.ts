@@ -288,6 +288,11 @@ export async function untilEntries(namespace: string, cache: string, count: numb
   );
 }
 
+/** Waits for the entry of a key, and returns it. */
+export function untilEntry(namespace: string, cache: string, key: string): Promise<Record<string, unknown>> {
+  return waitFor(() => entryOf(namespace, cache, key), { what: `the entry ${key}`, deadlineMs: 30_000 });
+}
+
 /** Held back now: a completed pod keeps the gate in its spec for good. */
 export const isHeld = (pod: KubeObject): boolean =>
   (pod.status as { phase?: string }).phase === 'Pending' &&

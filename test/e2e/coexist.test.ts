@@ -10,6 +10,7 @@ import {
   podsOf,
   submit,
   untilEnded,
+  untilEntry,
 } from './cluster.ts';
 import { oneStep } from './one-step.ts';
 
@@ -25,12 +26,9 @@ beforeAll(async () => {
 const workflow = (key: string, parts: { labels?: object; spec?: object } = {}): KubeObject =>
   oneStep(key, { cache: CACHE, ...parts });
 
-const untilEntry = (key: string) =>
-  waitFor(() => entryOf(namespace, CACHE, key), { what: `the entry ${key}`, deadlineMs: 30_000 });
-
 async function givenEntry(key: string): Promise<string> {
   expect(await untilEnded(namespace, await submit(namespace, workflow(key)))).toMatchObject({ phase: 'Succeeded' });
-  return JSON.stringify(await untilEntry(key));
+  return JSON.stringify(await untilEntry(namespace, CACHE, key));
 }
 
 describe('beside other gates', () => {

@@ -1,7 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
-import { admin, describeStep, entryOf, givenNamespace, podsOf, submit, untilEnded, untilEntries } from './cluster.ts';
+import {
+  admin,
+  describeStep,
+  entryOf,
+  givenNamespace,
+  podsOf,
+  submit,
+  untilEnded,
+  untilEntries,
+  untilEntry,
+} from './cluster.ts';
 import { oneStep } from './one-step.ts';
 
 /*
@@ -20,7 +30,7 @@ const runToEnd = async (key: string, parts?: Parts) =>
 /** A first run whose entry is there. */
 async function givenEntry(key: string): Promise<void> {
   expect(await runToEnd(key)).toMatchObject({ phase: 'Succeeded' });
-  await waitFor(() => entryOf(namespace, 'endings', key), { what: `the entry ${key}`, deadlineMs: 30_000 });
+  await untilEntry(namespace, 'endings', key);
 }
 
 describe('a step that ends badly', () => {
@@ -66,10 +76,7 @@ describe('a step that ends badly', () => {
   it('uses the default of an output whose file is missing, and stores it', async () => {
     const outputs = { parameters: [{ name: 'out', valueFrom: { path: '/tmp/none', default: 'fallback' } }] };
     expect(await runToEnd('default', { script: 'true', template: { outputs } })).toMatchObject({ phase: 'Succeeded' });
-    const entry = await waitFor(() => entryOf(namespace, 'endings', 'default'), {
-      what: 'the entry',
-      deadlineMs: 30_000,
-    });
+    const entry = await untilEntry(namespace, 'endings', 'default');
     expect(JSON.stringify(entry.outputs)).toContain('"value":"fallback"');
   });
 });

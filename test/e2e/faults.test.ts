@@ -13,6 +13,7 @@ import {
   submit,
   untilEnded,
   untilEntries,
+  untilEntry,
 } from './cluster.ts';
 import { oneStep } from './one-step.ts';
 import { serverProcesses, sidecarProcesses, signal } from './processes.ts';
@@ -37,7 +38,7 @@ async function runToEnd(key: string, script?: string, extra?: object) {
 /** A first run whose entry is there. */
 async function givenEntry(key: string): Promise<void> {
   expect(await runToEnd(key)).toMatchObject({ phase: 'Succeeded' });
-  await waitFor(() => entryOf(namespace, 'faults', key), { what: `the entry ${key}`, deadlineMs: 30_000 });
+  await untilEntry(namespace, 'faults', key);
 }
 
 async function onlyPod(name: string): Promise<KubeObject> {

@@ -13,6 +13,7 @@ import {
   podsOf,
   submit,
   untilEnded,
+  untilEntry,
 } from './cluster.ts';
 import { oneStep, UUID_SCRIPT } from './one-step.ts';
 
@@ -44,13 +45,10 @@ const workflow = (key: string, script = UUID_SCRIPT, outputs: object = {}): Kube
     template: { outputs: { parameters: [{ name: 'out', valueFrom: { path: '/tmp/out' } }], ...outputs } },
   });
 
-const untilEntry = (key: string) =>
-  waitFor(() => entryOf(namespace, CACHE, key), { what: `the entry ${key}`, deadlineMs: 30_000 });
-
 async function givenEntry(key: string, outputs?: object): Promise<void> {
   const ended = await untilEnded(namespace, await submit(namespace, workflow(key, UUID_SCRIPT, outputs)));
   expect(ended).toMatchObject({ phase: 'Succeeded' });
-  await untilEntry(key);
+  await untilEntry(namespace, CACHE, key);
 }
 
 const runningPod = (name: string) =>
@@ -73,7 +71,7 @@ describe('an entry written by hand', () => {
   it("gives the step this pod's own artifact location, whatever store and secret it names", async () => {
     const artifacts = [{ name: 'file', path: '/tmp/out', archive: { none: {} }, s3: { key: 'own/{{workflow.name}}' } }];
     await givenEntry('bucket', { artifacts });
-    const entry = (await untilEntry('bucket')) as { outputs: { artifacts: { s3: object }[] } };
+    const entry = (await untilEntry(namespace, CACHE, 'bucket')) as { outputs: { artifacts: { s3: object }[] } };
     const [artifact] = entry.outputs.artifacts;
     if (artifact === undefined) throw new Error('the entry has no artifact');
     Object.assign(artifact.s3, {
@@ -248,7 +246,7 @@ describe('a pod that posts to the server itself', () => {
     const answer = await postFromPod(poster, scriptOf(8444, '/capture/v1/outputs', body, headers));
     expect(answer).toContain(`status=${status}`);
     expect(await untilEnded(namespace, name)).toMatchObject({ phase: 'Succeeded' });
-    expect(JSON.stringify(await untilEntry(key))).not.toContain('forged');
+    expect(JSON.stringify(await untilEntry(namespace, CACHE, key))).not.toContain('forged');
     must(await tenant.remove({ resource: RESOURCES.pods, namespace, name: boundTo.name }));
   });
 });

@@ -94,7 +94,7 @@ function compareEnds(plain: Answer, ahead: Answer, counts: Counts): string {
 /** What differs, apart from what a hit is known to change; undefined where nothing does. */
 function compare(plain: Answer, ahead: Answer, counts: Counts): string | undefined {
   const end = compareEnds(plain, ahead, counts);
-  if (end !== 'alike') return end === 'nothing to compare' ? undefined : end;
+  if (end !== 'alike') return NO_DIFFERENCE.has(end) ? undefined : end;
   const [before, after] = [plain, ahead].map(withoutRetries);
   const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
   for (const name of names) {

@@ -52,6 +52,8 @@ process.exit(counts.different === 0 ? 0 : 1);
 
 /** One workflow, with the caches that it meets. */
 type Case = JsonObject & {
+  /** It seeds what its pods do, whatever else becomes of the case. */
+  readonly number: number;
   readonly workflow: JsonObject;
   readonly stored: readonly JsonObject[];
   readonly fill: number;
@@ -60,17 +62,17 @@ type Case = JsonObject & {
 
 async function runBatch(first: number, size: number): Promise<void> {
   const cases = Array.from({ length: size }, (_, index) => makeCase(first + index));
-  for (const [index, difference] of (await judge(cases, first)).entries()) {
+  for (const [index, difference] of (await judge(cases)).entries()) {
     const failing = cases[index];
     if (difference === undefined || failing === undefined) continue;
-    if (!(await differsAgain(failing, first + index))) {
+    if (!(await differsAgain(failing))) {
       counts['different once'] += 1;
       continue;
     }
     counts.different += 1;
-    console.error(`case ${first + index} of seed ${seed}: ${difference}`);
+    console.error(`case ${failing.number} of seed ${seed}: ${difference}`);
     // One is enough to begin with: the next run has another one.
-    if (counts.different === 1) await printSmallest(failing, first + index);
+    if (counts.different === 1) await printSmallest(failing);
   }
 }
 
@@ -78,39 +80,34 @@ async function runBatch(first: number, size: number): Promise<void> {
  * The controller's fake clients tell it of pods at any time or late, so now and then a run has not ended within its looks.
  * What look-ahead does depends on nothing but the case: a difference of its making comes again.
  */
-async function differsAgain(failing: Case, number: number): Promise<boolean> {
+async function differsAgain(failing: Case): Promise<boolean> {
   for (let attempt = 0; attempt < 2; attempt += 1) {
-    const [difference] = await judge([failing], number, newCounts());
+    const [difference] = await judge([failing], newCounts());
     if (difference === undefined) return false;
   }
   return true;
 }
 
-async function printSmallest(failing: Case, number: number): Promise<void> {
+async function printSmallest(failing: Case): Promise<void> {
   const endMs = Date.now() + SHRINK_MS;
   const findFailing = async (cases: readonly Case[]): Promise<Case | undefined> => {
-    const differences = await judge(cases, number, newCounts(), true);
+    const differences = await judge(cases, newCounts());
     return cases[differences.findIndex((difference) => difference !== undefined)];
   };
   const smallest = await shrink(failing, findFailing, { isLate: () => Date.now() > endMs });
-  console.error(`case ${number} of seed ${seed}, made smaller:\n${JSON.stringify(smallest, undefined, 1)}`);
+  console.error(`case ${failing.number} of seed ${seed}, made smaller:\n${JSON.stringify(smallest, undefined, 1)}`);
 }
 
 function makeCase(number: number): Case {
-  return { ...oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number)) };
+  return { number, ...oracleWorkflow(createRandom(Number(seed) * 1_000_003 + number)) };
 }
 
-/** What differs in each case; undefined where nothing does. `seedOf` the pods is the case's number, or `first` for all. */
-async function judge(
-  cases: readonly Case[],
-  first: number,
-  into = counts,
-  isOneNumber = false,
-): Promise<readonly (string | undefined)[]> {
+/** What differs in each case; undefined where nothing does. */
+async function judge(cases: readonly Case[], into = counts): Promise<readonly (string | undefined)[]> {
   unsound.clear();
   const made = cases.map((one, index) => {
     underWay.set(index, one);
-    return runsOf(one, index, isOneNumber ? first : first + index);
+    return runsOf(one, index);
   });
   const answers = await askOracle(made.flatMap(({ runs }) => runs));
   const perCase = answers.length / cases.length;
@@ -121,9 +118,8 @@ async function judge(
 }
 
 function runsOf(
-  { workflow, stored, fill, salt }: Case,
+  { number, workflow, stored, fill, salt }: Case,
   index: number,
-  podSeed: number,
 ): { runs: readonly object[]; problem: string | undefined } {
   const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
   const { nodes } = walkAhead({
@@ -139,10 +135,10 @@ function runsOf(
   const status =
     nodes.length > 0 ? { status: { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) } } : {};
   const broken = findBrokenRule(metadata.name, nodes);
-  const plain = { workflow, templates: stored, seed: podSeed };
-  const ahead = { workflow: { ...workflow, ...status }, templates: stored, seed: podSeed + 1 };
+  const plain = { workflow, templates: stored, seed: number };
+  const ahead = { workflow: { ...workflow, ...status }, templates: stored, seed: number + 1 };
   // Half of them begin as they were submitted, so that what follows is all that is served.
-  const behind = { ...(podSeed % 2 === 0 ? ahead : plain), seed: podSeed + 2, number: index, behind: true };
+  const behind = { ...(number % 2 === 0 ? ahead : plain), seed: number + 2, number: index, behind: true };
   return { runs: isContinued ? [plain, ahead, behind] : [plain, ahead], problem: broken };
 }
 

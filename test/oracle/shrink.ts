@@ -3,7 +3,7 @@ import { isObject, type JsonObject } from '../../src/base/json.ts';
 
 /** Members without which the rest means nothing. */
 const NEEDED: ReadonlySet<string> = new Set([
-  ...['workflow', 'stored', 'fill', 'salt'],
+  ...['number', 'workflow', 'stored', 'fill', 'salt'],
   ...['apiVersion', 'kind', 'metadata', 'name', 'spec', 'entrypoint', 'templates'],
 ]);
 
