@@ -19,8 +19,8 @@ import { createCaptureServer } from './capture/server.ts';
 import { type Config, decisionSettings } from './config/config.ts';
 import { startController } from './controller/controller.ts';
 import { startSelfCheck } from './controller/self-check.ts';
-import { startTroubleTeller } from './controller/tell-troubles.ts';
-import { watchCluster } from './informers/watch-cluster.ts';
+import { startTroubleTeller, type Trouble } from './controller/tell-troubles.ts';
+import { type WatchedCluster, watchCluster } from './informers/watch-cluster.ts';
 import { createKubeApi } from './kube/client.ts';
 import { judgeOwnAccount } from './kube/own-account.ts';
 import { readOwnImage } from './kube/own-pod.ts';
@@ -45,6 +45,8 @@ const WEBHOOK_TIMEOUTS = {
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 16 * 1024,
 } as const;
+
+const TROUBLES_EVERY_MS = 60_000;
 
 export interface RunningServer {
   /** The ports that are open; those of the configuration, or what the system chose for 0. */
@@ -128,27 +130,28 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     isLeader: () => controller.isLeader,
     log,
     metrics,
-    recordEvent,
   });
-  const troubles = (): readonly string[] => [
-    ...(cluster.arePoliciesInstalled ? [] : ['the admission policies are not in place: nothing is served or captured']),
-    ...(cluster.isSidecarUsable ? [] : ['the sidecar was seen not to start: misses are captured without it']),
-    ...cluster.missingOutagePolicies.map((name) => `${name} is missing: users are not warned of an outage`),
+  const troubles = (): readonly Trouble[] => [
+    ...troublesOf(cluster),
     ...unnamed.troubles(),
-    ...(tooLittle === undefined ? [] : [tooLittle]),
-    ...(wrongAccount === undefined ? [] : [wrongAccount]),
+    ...incomplete(tooLittle),
+    ...incomplete(wrongAccount),
+    ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble]),
   ];
   const stopTelling = startTroubleTeller({
     troubles,
     namespace: config.ownNamespace,
     isLeader: () => controller.isLeader,
+    newestWorkflows: controller.newestWorkflows,
+    hasPodOf: controller.hasPodOf,
+    kube,
     recordEvent,
+    everyMs: Math.min(TROUBLES_EVERY_MS, config.selfCheckSeconds * 1000),
   });
   const beforeMetrics = (): void => metrics.setMissingOutagePolicies(cluster.missingOutagePolicies.length);
   const ops = createOpsApp({
     readiness,
-    // The self-check has an Event of its own.
-    troubles: () => [...troubles(), ...(selfCheck.trouble === undefined ? [] : [selfCheck.trouble])],
+    troubles: () => troubles().map(({ text }) => text),
     registry: metrics.registry,
     beforeMetrics,
   });
@@ -187,6 +190,31 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
       await certificates.stop();
     },
   };
+}
+
+/** What is missing or broken, as far as our own watches tell. */
+function troublesOf(cluster: WatchedCluster): readonly Trouble[] {
+  const outage = cluster.missingOutagePolicies.map((name): Trouble => {
+    const text = `${name} is missing: users are not warned of an outage`;
+    const forUsers = `nothing warns you when stepmemo is away: the policy ${name} is not installed`;
+    return { reason: 'installation-incomplete', text, forUsers: { text: forUsers, affects: 'all' } };
+  });
+  return [
+    // Each Workflow that it concerns is told, with the decision on its pods.
+    ...incomplete(
+      cluster.arePoliciesInstalled
+        ? undefined
+        : 'the admission policies are not in place: nothing is served or captured',
+    ),
+    ...incomplete(
+      cluster.isSidecarUsable ? undefined : 'the sidecar was seen not to start: misses are captured without it',
+    ),
+    ...outage,
+  ];
+}
+
+function incomplete(text: string | undefined): readonly Trouble[] {
+  return text === undefined ? [] : [{ reason: 'installation-incomplete', text }];
 }
 
 /** The sidecar is the same image as the server, whoever has renamed that on its way into the cluster. */

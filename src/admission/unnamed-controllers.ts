@@ -2,13 +2,14 @@ import { NO_STEP_PODS } from '../argo/names.ts';
 import { podSpec } from '../argo/pod.ts';
 import { controllerContainers } from '../argo/versions.ts';
 import type { Log } from '../base/log.ts';
+import type { Trouble } from '../controller/tell-troubles.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
 
 export interface UnnamedControllers {
   /** Takes note of an account that creates step pods and is not one of the configured controllers. */
   see(account: string): void;
-  /** Accounts of running workflow controllers that stepmemo was not told about, a sentence each. */
-  troubles(): readonly string[];
+  /** Accounts of running workflow controllers that stepmemo was not told about. */
+  troubles(): readonly Trouble[];
 }
 
 /** Who posts forged reviews may name any account: no more than this is looked into. */
@@ -44,8 +45,17 @@ export function createUnnamedControllers(kube: Pick<KubeApi, 'list'>, log: Pick<
           isAsking = false;
         });
     },
-    troubles: () => [...controllers].flatMap(([account, isController]) => (isController ? [describe(account)] : [])),
+    troubles: () => [...controllers].flatMap(([account, isController]) => (isController ? [troubleWith(account)] : [])),
   };
+}
+
+/** Users are not told of accounts. */
+function troubleWith(account: string): Trouble {
+  const forUsers = {
+    text: 'a workflow controller that stepmemo was not told about runs in this cluster; steps that it starts are not memoized',
+    affects: 'unreached',
+  } as const;
+  return { reason: 'installation-incomplete', text: describe(account), forUsers };
 }
 
 function describe(account: string): string {

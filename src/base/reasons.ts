@@ -171,7 +171,7 @@ export const REASONS = {
     fix: 'Allow the control plane to reach port 8443 of the pods (NetworkPolicy, firewall, `hostNetwork`); `stepmemo doctor` checks the certificates.',
   },
   'installation-incomplete': {
-    meaning: 'Part of the installation is missing or wrong; the Event on the Deployment says what.',
+    meaning: 'Part of the installation is missing or wrong; the Event says what.',
     fix: 'Follow the advice of `stepmemo doctor`; often only part of the manifests was applied.',
   },
   // ---- policy: beside these the name of the rule is the reason, see docs/policy.md

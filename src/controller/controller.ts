@@ -18,7 +18,7 @@ import { labelReplicas } from './label-replicas.ts';
 import { type PodRecord, PodTable } from './pod-table.ts';
 import { PodWorker } from './pod-worker.ts';
 import { createConfigMapReader } from './read-config-map.ts';
-import { ResultTable } from './result-table.ts';
+import { ResultTable, type SeenWorkflow } from './result-table.ts';
 import { createStepMemory } from './step-memory.ts';
 import { isTerminal, nodeIdOf } from './step-pod.ts';
 import { sweepResults } from './sweep.ts';
@@ -48,6 +48,10 @@ export interface Controller extends CaptureSink {
   readonly isSynced: boolean;
   /** Whether pods or task results of a Workflow of that name are there. */
   readonly knowsWorkflow: (namespace: string, name: string) => boolean;
+  /** Whether stepmemo has dealt with a pod of a Workflow of that name. */
+  readonly hasPodOf: (namespace: string, name: string) => boolean;
+  /** Of each namespace that has opted in, the Workflow one of whose steps reported last. */
+  readonly newestWorkflows: () => readonly SeenWorkflow[];
   /**
    * The outputs with which stepmemo has ended the pod of a node, by whichever replica; undefined where it has not. A pod of before
    * the node began (Unix milliseconds) is one of an earlier attempt: `argo retry` uses the names again.
@@ -170,6 +174,13 @@ class RunningController implements Controller {
 
   readonly knowsWorkflow = (namespace: string, name: string): boolean => {
     return this.#table.hasPodOf(namespace, name) || this.#results.hasResultOf(namespace, name);
+  };
+
+  readonly hasPodOf = (namespace: string, name: string): boolean => this.#table.hasPodOf(namespace, name);
+
+  readonly newestWorkflows = (): readonly SeenWorkflow[] => {
+    const { cluster } = this.#options;
+    return this.#results.newestWorkflows().filter(({ namespace }) => cluster.namespace(namespace)?.isEnabled === true);
   };
 
   readonly servedOutputs = (namespace: string, node: { id: string; startedMs: number }): Outputs | undefined => {

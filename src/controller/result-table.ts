@@ -1,6 +1,7 @@
 import type { Outputs } from '../argo/outputs.ts';
 import { isNodeIdOf, nodeKey } from '../argo/step.ts';
 import type { TaskResult, TaskResultHead } from '../argo/task-result.ts';
+import { isEarlier } from '../kube/resource-version.ts';
 import { Held, type StepMemory } from './step-memory.ts';
 
 /** How long a task result is kept after Argo deleted it: it does so as soon as the workflow completes. */
@@ -9,6 +10,12 @@ const RETAIN_MS = 2 * 60_000;
 /** What is kept of a task result. */
 export interface WatchedResult extends TaskResultHead {
   readonly outputs: Held<Outputs | undefined>;
+}
+
+/** A Workflow of whose steps the watch has told. */
+export interface SeenWorkflow {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** Argo gives a result one owner. */
@@ -56,6 +63,19 @@ export class ResultTable {
   hasResultOf(namespace: string, workflowName: string): boolean {
     return [...this.#live.values()].some(
       (result) => result.namespace === namespace && isNodeIdOf(workflowName, result.nodeId),
+    );
+  }
+
+  /** Of each namespace, the Workflow with the result that changed last. */
+  newestWorkflows(): SeenWorkflow[] {
+    const newest = new Map<string, WatchedResult>();
+    for (const result of [...[...this.#deleted.values()].map((deleted) => deleted.result), ...this.#live.values()]) {
+      const other = newest.get(result.namespace);
+      if (other === undefined || isEarlier(other.resourceVersion, result.resourceVersion))
+        newest.set(result.namespace, result);
+    }
+    return [...newest.values()].flatMap(({ namespace, workflowName: name }) =>
+      name === undefined ? [] : [{ namespace, name }],
     );
   }
 

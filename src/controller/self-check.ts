@@ -3,8 +3,8 @@ import { asObject } from '../base/json.ts';
 import type { Log } from '../base/log.ts';
 import { SELF_CHECK_LABEL } from '../base/names.ts';
 import { type KubeApi, RESOURCES } from '../kube/types.ts';
-import type { RecordEvent } from '../telemetry/events.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Trouble } from './tell-troubles.ts';
 
 export interface SelfCheckOptions {
   readonly kube: Pick<KubeApi, 'create'>;
@@ -14,20 +14,21 @@ export interface SelfCheckOptions {
   readonly isLeader: () => boolean;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'selfCheck'>;
-  readonly recordEvent: RecordEvent;
-  /** The clock, in milliseconds. */
-  readonly nowMs?: () => number;
 }
 
 export interface SelfCheck {
-  /** What was found last, as half a sentence, where it is trouble. */
-  readonly trouble: string | undefined;
+  /** What was found last, where it is trouble. */
+  readonly trouble: Trouble | undefined;
   stop(): void;
 }
 
 /** A single answer may be lost: trouble is reported the second time in a row. */
 const TOLD_AFTER = 2;
-const TOLD_EVERY_MS = 60 * 60_000;
+const NOT_CALLED: Trouble = {
+  reason: 'webhook-not-called',
+  text: 'the API server does not call the webhooks: nothing is memoized',
+  forUsers: { text: 'stepmemo is not called by the API server, so no step is memoized', affects: 'unreached' },
+};
 
 /**
  * Finds out whether the API server calls us: a ConfigMap with a nonce is created as a dry run, and comes back with the nonce given
@@ -35,10 +36,9 @@ const TOLD_EVERY_MS = 60 * 60_000;
  * and certificate authority as all webhooks of ours.
  */
 export function startSelfCheck(options: SelfCheckOptions): SelfCheck {
-  const { isLeader, log, metrics, everyMs, nowMs = Date.now } = options;
+  const { isLeader, log, metrics, everyMs } = options;
   let failures = 0;
-  let trouble: string | undefined;
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let trouble: Trouble | undefined;
 
   async function look(): Promise<void> {
     if (!isLeader()) return void reset();
@@ -48,11 +48,8 @@ export function startSelfCheck(options: SelfCheckOptions): SelfCheck {
     if (asked === 'called') return void reset();
     failures += 1;
     if (failures < TOLD_AFTER) return;
-    trouble = 'the API server does not call the webhooks';
-    log.warn({ failures }, trouble);
-    if (nowMs() - toldAtMs < TOLD_EVERY_MS) return;
-    toldAtMs = nowMs();
-    tell(options);
+    trouble = NOT_CALLED;
+    log.warn({ failures }, trouble.text);
   }
 
   function reset(): void {
@@ -84,13 +81,4 @@ async function ask({ kube, namespace }: SelfCheckOptions): Promise<'called' | 'n
   const made = await kube.create({ resource: RESOURCES.configMaps, namespace }, question, true);
   if (!made.ok) return 'unasked';
   return asObject(made.value.data).answer === nonce ? 'called' : 'not called';
-}
-
-function tell({ recordEvent, namespace }: SelfCheckOptions): void {
-  recordEvent({
-    regarding: { apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: 'stepmemo' },
-    type: 'Warning',
-    reason: 'webhook-not-called',
-    message: 'the API server was asked to call the webhooks, and did not: nothing is memoized',
-  });
 }

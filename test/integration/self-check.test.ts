@@ -1,6 +1,15 @@
 import { beforeAll, expect, test } from 'vitest';
 import { RESOURCES } from '../../src/kube/types.ts';
-import { kubeAs, must, pointServiceAt, type ServerHandle, startServer, type TestKube, waitFor } from './harness.ts';
+import {
+  createNamespace,
+  kubeAs,
+  must,
+  pointServiceAt,
+  type ServerHandle,
+  startServer,
+  type TestKube,
+  waitFor,
+} from './harness.ts';
 
 /** The leader has a real API server call its webhooks, with its shipped rights; and says so when that does not. */
 const URL = '/api/v1/namespaces/stepmemo/configmaps';
@@ -40,21 +49,49 @@ test('what is asked is never stored: the policy lets the account make it as a dr
   expect(await own.request('POST', elsewhere, marked)).toMatchObject({ status: 403 });
 });
 
-test('when it does not any more, metric, readiness and an Event on the Deployment say so', async () => {
+/** A Workflow one of whose steps has reported, of which stepmemo has seen no pod. */
+async function runWorkflow(namespace: string, name: string, template: object): Promise<void> {
+  const apiVersion = 'argoproj.io/v1alpha1';
+  const spec = { entrypoint: 'main', templates: [{ name: 'main', container: { image: 'i' }, ...template }] };
+  const workflow = { apiVersion, kind: 'Workflow', metadata: { name }, spec };
+  must(await admin.create({ resource: RESOURCES.workflows, namespace }, workflow));
+  const metadata = { name, labels: { 'workflows.argoproj.io/workflow': name } };
+  const result = { apiVersion, kind: 'WorkflowTaskResult', metadata };
+  must(await admin.create({ resource: RESOURCES.workflowTaskResults, namespace }, result));
+}
+
+const eventsIn = async (namespace: string) => {
+  const events = must(await admin.list({ resource: RESOURCES.events, namespace }));
+  return events.filter(({ reason }) => reason === 'WebhookNotCalled');
+};
+
+test('when it does not any more, metric, readiness and Events on the Deployment and on Workflows say so', async () => {
+  const [memoized, plain] = [await createNamespace(), await createNamespace()];
+  await runWorkflow(memoized, 'cached', { memoize: { key: 'k', cache: { configMap: { name: 'c' } } } });
+  await runWorkflow(plain, 'uncached', {});
   // Those of the first moments: the webhook configuration had no certificate authority yet.
   const before = await countOf('not-called');
   await pointServiceAt([]);
   await waitFor(async () => (await countOf('not-called')) > before + 1, { what: 'a self-check that fails twice' });
-  const event = await waitFor(
+  const [event] = await waitFor(
     async () => {
-      const events = must(await admin.list({ resource: RESOURCES.events, namespace: 'stepmemo' }));
-      return events.find(({ reason }) => reason === 'WebhookNotCalled');
+      const events = await eventsIn('stepmemo');
+      return events.length > 0 ? events : undefined;
     },
-    { what: 'the Event' },
+    { what: 'the Event on the Deployment' },
   );
   expect(event).toMatchObject({ type: 'Warning', regarding: { kind: 'Deployment', name: 'stepmemo' } });
+  const told = await waitFor(
+    async () => {
+      const events = await eventsIn(memoized);
+      return events.length > 0 ? events : undefined;
+    },
+    { what: 'the Event on the Workflow' },
+  );
+  expect(told).toMatchObject([{ type: 'Warning', regarding: { kind: 'Workflow', name: 'cached' } }]);
+  expect(await eventsIn(plain)).toEqual([]);
   // Workflows are still moved and pods still decided about where a request comes: nobody is sent elsewhere.
-  expect(await detailsOf()).toBe('[!] the API server does not call the webhooks\nok\n');
+  expect(await detailsOf()).toBe('[!] the API server does not call the webhooks: nothing is memoized\nok\n');
   await pointServiceAt([server]);
   await waitFor(async () => (await detailsOf()) === 'ok\n', { what: 'the trouble to be over' });
 });

@@ -37,7 +37,7 @@ it('names a workflow controller that was not named, once', async () => {
   expect(unnamed.troubles()).toEqual([]);
   await see(HELM);
   await see(HELM);
-  expect(unnamed.troubles()).toEqual([expect.stringContaining(`runs as ${HELM}`)]);
+  expect(unnamed.troubles()).toMatchObject([{ text: expect.stringContaining(`runs as ${HELM}`) }]);
   expect(warned).toHaveLength(1);
   expect(asked).toEqual(['argo-workflows']);
 });
