@@ -77,7 +77,7 @@ function isBehind(group: WorkflowNode, child: WorkflowNode | undefined): boolean
 
 /** What has ended holds nothing that runs. */
 function checkWhole(node: WorkflowNode, byId: ReadonlyMap<string, WorkflowNode>): string | undefined {
-  if (node.type === 'Pod' || node.type === 'Skipped') return undefined;
+  if (node.type === 'Pod' || node.type === 'Container' || node.type === 'Skipped') return undefined;
   const inside = [...byId.values()].filter(({ boundaryID, name }) => {
     return node.type === 'TaskGroup' ? name.startsWith(`${node.name}(`) : boundaryID === node.id;
   });

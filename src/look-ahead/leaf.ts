@@ -1,8 +1,9 @@
 /** One step that makes a pod: whether the entry under its key serves it, by the functions that decide about pods. */
 import { readLocation } from '../argo/artifact-location.ts';
+import { MAIN_CONTAINER } from '../argo/names.ts';
 import type { Outputs } from '../argo/outputs.ts';
 import { parseTemplate } from '../argo/template.ts';
-import { asObject, type JsonObject, objectsOf } from '../base/json.ts';
+import { asObject, isObject, type JsonObject, objectsOf } from '../base/json.ts';
 import type { MemoizeMode } from '../base/names.ts';
 import type { EntryLookup } from '../cache/entry.ts';
 import { rebuildOutputs } from '../cache/served-outputs.ts';
@@ -43,13 +44,18 @@ export function judgeLeaf(
   const asked = readTemplateMemoization(reading.template, mode);
   if (!asked.ok) return { is: 'runs', message: `${asked.reason}: ${asked.message}` };
   const { key, cache } = asked.memoization;
-  const step = { template: reading, needsResult, hasMain: true };
+  const step = { template: reading, needsResult, hasMain: hasMain(template) };
   const judged = judgeLookup(step, asked.memoization, lookUp(cache, key), now);
   if (!judged.fresh) return { is: 'runs', key, cache, message: `${judged.reason}: ${judged.message}` };
   const rebuilt = rebuildOutputs(step, reading, judged.entry);
   if (!rebuilt.ok) throw new Unforeseen(`the entry lacks ${rebuilt.missing.join(', ')}`);
   if (hasTags(rebuilt.outputs)) throw new Unforeseen('a tag is left in its outputs');
   return { is: 'hit', key, cache, message: judged.message, outputs: rebuilt.outputs };
+}
+
+/** Whether its pod has a container `main`: Argo takes the exit code from there, and nowhere else. */
+export function hasMain({ containerSet }: JsonObject): boolean {
+  return !isObject(containerSet) || objectsOf(containerSet.containers).some(({ name }) => name === MAIN_CONTAINER);
 }
 
 /** The controller gives each pod the repository; by it an entry that lies in another kind of store is found out. */
@@ -65,8 +71,9 @@ function withRepository(template: JsonObject, lookUpRepository: LookUpRepository
 }
 
 /** What others may refer to of a step with these outputs. */
-export function outputValues({ parameters, result }: Outputs): Values {
-  const values = new Map<string, string>([['outputs.exitCode', '0']]);
+export function outputValues({ parameters, result, exitCode }: Outputs): Values {
+  const values = new Map<string, string>();
+  if (typeof exitCode === 'string') values.set('outputs.exitCode', exitCode);
   for (const { name, value } of parameters ?? [])
     if (value !== undefined) values.set(`outputs.parameters.${name}`, value);
   if (typeof result === 'string') values.set('outputs.result', result);

@@ -10,7 +10,7 @@ export interface WorkflowNode {
   readonly id: string;
   readonly name: string;
   readonly displayName: string;
-  readonly type: 'Pod' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup' | 'Skipped';
+  readonly type: 'Pod' | 'Container' | 'Steps' | 'StepGroup' | 'DAG' | 'TaskGroup' | 'Skipped';
   readonly templateName?: string;
   readonly templateRef?: JsonObject;
   readonly templateScope: string;

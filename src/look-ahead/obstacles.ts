@@ -42,8 +42,10 @@ export function checkTemplate(template: JsonObject): void {
     if (isGiven(template[member])) throw new Unforeseen(`its template has ${member}`);
   }
   const kind = templateKind(template);
-  const isLeaf = kind === 'container' || kind === 'script';
-  if (!isLeaf && isObject(template.retryStrategy)) throw new Unforeseen('its template is retried as a whole');
+  const hasOneContainer = kind === 'container' || kind === 'script';
+  const isLeaf = hasOneContainer || kind === 'containerSet';
+  // What follows on a retried containerSet hangs on its last attempt, and not on that one's containers.
+  if (!hasOneContainer && isObject(template.retryStrategy)) throw new Unforeseen('its template is retried as a whole');
   if (!isLeaf && isObject(template.memoize)) throw new Unforeseen('its template is memoized as a whole');
   const { annotations } = asObject(template.metadata);
   if (ownString(annotations, LOOK_AHEAD_ANNOTATION) === 'off')

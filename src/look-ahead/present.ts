@@ -11,6 +11,8 @@ export interface PresentNode {
   readonly name: string;
   readonly type: string;
   readonly phase: string;
+  /** The id of the node that holds it. */
+  readonly boundary: string;
   readonly children: readonly string[];
   readonly outbound: readonly string[];
   readonly isMemoized: boolean;
@@ -22,7 +24,8 @@ export interface PresentNode {
 
 /** Phases after which Argo changes nothing of a node (workflow_types.go:NodePhase.Fulfilled). */
 const ENDED: ReadonlySet<string> = new Set(['Succeeded', 'Skipped', 'Failed', 'Error', 'Omitted']);
-const GIVES_NOTHING_MORE: ReadonlySet<string> = new Set(['Pod', 'Skipped']);
+/** Two layers of ten containers that depend on each other have a hundred ways through; Argo counts each of them. */
+const WAYS_LIMIT = 100;
 
 export class PresentNodes {
   readonly #byId: ReadonlyMap<string, PresentNode>;
@@ -49,7 +52,8 @@ export class PresentNodes {
   /** The nodes from which what follows hangs (operator.go:getOutboundNodes); throws where that is not for certain. */
   outboundOf(node: PresentNode): readonly string[] {
     const behind = (ids: readonly string[]) => ids.flatMap((id) => this.outboundOf(this.#known(id)));
-    if (GIVES_NOTHING_MORE.has(node.type)) return this.#isContainerSet(node) ? this.#doubt(node) : [node.id];
+    if (node.type === 'Skipped') return [node.id];
+    if (node.type === 'Pod') return lastContainers(node.id, (id) => this.#containersBehind(id, node.id));
     if (node.type === 'TaskGroup') return node.children.length === 0 ? [node.id] : behind(node.children);
     if (node.type === 'Retry') return this.#lastAttempt(node);
     // One that Argo has memoized as a whole holds nothing.
@@ -69,13 +73,32 @@ export class PresentNodes {
     return node;
   }
 
-  #isContainerSet({ children }: PresentNode): boolean {
-    return children.some((id) => this.#byId.get(id)?.type === 'Container');
+  #containersBehind(id: string, podId: string): readonly string[] {
+    return (this.#byId.get(id)?.children ?? []).filter((child) => {
+      const { type, boundary } = this.#byId.get(child) ?? {};
+      return type === 'Container' && boundary === podId;
+    });
   }
 
   #doubt({ name, type }: PresentNode): never {
     throw new Unforeseen(`what follows on ${name}, of type ${type}, is left to the controller`);
   }
+}
+
+/**
+ * What the next steps hang on: of a containerSet the containers that no other one of the set depends on, of any other pod itself
+ * (operator.go:getOutboundNodes). `containersBehind` names those that follow on the pod or on a container.
+ */
+export function lastContainers(podId: string, containersBehind: (id: string) => readonly string[]): readonly string[] {
+  const last: string[] = [];
+  const open = [podId];
+  for (let ways = 0, id = open.pop(); id !== undefined; id = open.pop(), ways += 1) {
+    if (ways > WAYS_LIMIT) throw new Unforeseen('the containers of its set depend on each other in too many ways');
+    const next = containersBehind(id);
+    if (next.length === 0) last.push(id);
+    open.push(...next.toReversed());
+  }
+  return last;
 }
 
 function readNode(id: string, node: JsonObject): PresentNode {
@@ -84,6 +107,7 @@ function readNode(id: string, node: JsonObject): PresentNode {
     name: String(node.name),
     type: String(node.type),
     phase: String(node.phase),
+    boundary: String(node.boundaryID),
     children: texts(node.children),
     outbound: texts(node.outboundNodes),
     isMemoized: isObject(node.memoizationStatus),

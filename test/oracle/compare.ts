@@ -54,22 +54,28 @@ export function newCounts(): Counts {
   };
 }
 
-/** What differs between a run without look-ahead and those with it; undefined where nothing does. */
+/** How a workflow was run: without look-ahead, with it, or with it behind what runs too. */
+export type How = 'plain' | 'ahead' | 'behind';
+
+/** What differs between a run without look-ahead, the first, and those with it; undefined where nothing does. */
 export function findDifference(
-  plain: Answer | undefined,
-  others: readonly Answer[],
+  [first, ...others]: readonly { readonly how: How; readonly answer: Answer | undefined }[],
   counts: Counts,
 ): string | undefined {
-  if (plain === undefined || others.length === 0) return 'no answer';
-  for (const [index, other] of others.entries()) {
-    counts[index === 0 ? 'podsAhead' : 'podsBehind'] += other.pods;
+  const plain = first?.answer;
+  if (plain === undefined) return 'no answer';
+  for (const { how, answer } of others) {
+    if (answer === undefined) return 'no answer';
+    counts[how === 'behind' ? 'podsBehind' : 'podsAhead'] += answer.pods;
     const difference =
-      compare(plain, other, counts) ??
-      compareAgain('retried', plain, other, counts) ??
-      compareAgain('resubmitted', plain, other, counts);
-    if (difference !== undefined) return index === 0 ? difference : `behind what runs: ${difference}`;
+      compare(plain, answer, counts) ??
+      compareAgain('retried', plain, answer, counts) ??
+      compareAgain('resubmitted', plain, answer, counts);
+    if (difference !== undefined) return `${how}: ${difference}`;
   }
   counts.pods += plain.pods;
+  // Where nothing is served at submission there is no such run.
+  if (!others.some(({ how }) => how === 'ahead')) counts.podsAhead += plain.pods;
   return undefined;
 }
 
@@ -120,28 +126,35 @@ function compareAgain(
   if (nodes.length === 0 || phase === 'Running') return undefined;
   if (plain === undefined || ahead === undefined) return plain === ahead ? undefined : 'one of them had not failed';
   counts[how] += 1;
-  // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it.
-  if (plain.error !== undefined) return undefined;
+  // Where Argo refuses without look-ahead (3.4, with nodes that still run), it owes nothing with it; nor where it panics at random.
+  if (plain.error !== undefined || (how === 'resubmitted' && isRandomPanic(ahead))) return undefined;
   const difference = ahead.error ?? COMPARE_AGAIN[how](plain, ahead, counts);
   return difference && `${how}: ${difference}`;
 }
 
+/** FormulateResubmitWorkflow goes through a map while it changes it, with or without look-ahead. */
+function isRandomPanic({ error }: Answer): boolean {
+  return error?.startsWith('key was not found') === true;
+}
+
 const COMPARE_AGAIN = {
-  retried: compare,
+  /** Neither may have ended within its looks: retries of retries take many. */
+  retried: (plain: Answer, ahead: Answer, counts: Counts): string | undefined =>
+    plain.phase === 'Running' && ahead.phase === 'Running' ? undefined : compare(plain, ahead, counts),
   /**
    * Which nodes a new workflow begins with depends on what had ended when the other one failed: here the end alone counts, and only
    * where Argo comes to a good one (now and then it errs: "unable to obtain node").
    */
   resubmitted: (plain: Answer, ahead: Answer, counts: Counts): string | undefined => {
     if (plain.phase !== 'Succeeded') return undefined;
-    if (ahead.phase !== 'Running') {
-      const end = compareEnds(plain, ahead, counts);
-      return NO_DIFFERENCE.has(end) ? undefined : end;
+    // Argo makes Pods that it takes over Skipped. Where a fan-out of them gives outputs it never ends, and what depends on
+    // `task.Succeeded` is omitted. Retried steps are spared, being no Pods, but for those that were served.
+    if (ahead.phase === 'Running' || ahead.message.includes('Unable to resolve')) {
+      counts['without an end'] += 1;
+      return undefined;
     }
-    // Argo never ends a memoized resubmission in which the outputs of a fan-out of Pods are used: it makes them Skipped. Retried
-    // steps are spared, being no Pods, but for those that were served.
-    counts['without an end'] += 1;
-    return undefined;
+    const end = compareEnds(plain, ahead, counts);
+    return NO_DIFFERENCE.has(end) ? undefined : end;
   },
 };
 

@@ -50,6 +50,21 @@ const LEAVES: readonly JsonObject[] = [
     container: { image: 'busybox', command: ['true'] },
   },
 ];
+/** One of its containers ends it beside `main`, which has the outputs. */
+const SET: JsonObject = {
+  name: 'set',
+  ...io,
+  metadata: asks('set'),
+  containerSet: {
+    volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }],
+    containers: [
+      { name: 'a', image: 'busybox', command: ['true'] },
+      { name: 'b', image: 'busybox', command: ['true'], dependencies: ['a'] },
+      { name: 'main', image: 'busybox', command: ['true'], dependencies: ['a'] },
+    ],
+  },
+  volumes: [{ name: 'tmp', emptyDir: {} }],
+};
 const WORDS = [
   'a',
   'b',
@@ -88,7 +103,7 @@ export interface OracleWorkflow {
 }
 
 export function oracleWorkflow(random: Random): OracleWorkflow {
-  const templates: JsonObject[] = [...LEAVES];
+  const templates: JsonObject[] = [...LEAVES, SET];
   const root = composite(random, templates, 0);
   const isLeaf = random.chance(0.08);
   const spec = {
@@ -217,23 +232,25 @@ function stepsBody(random: Random, makeCall: MakeCall, calls: { name: string; is
 
 function dagBody(random: Random, makeCall: MakeCall, calls: { name: string; isFan: boolean }[]): JsonObject {
   const tasks: JsonObject[] = [];
+  const isByDepends = random.chance(0.5);
   for (let count = 1 + random.below(4); count > 0; count -= 1) {
     const known = calls.filter(() => random.chance(0.5));
     const depends = known.map(({ name }) => name);
-    const task = makeCall('tasks', known);
-    if (depends.length === 0) tasks.push(task);
-    else if (random.chance(0.5)) tasks.push({ ...task, dependencies: depends });
-    else
-      tasks.push({
-        ...task,
-        depends: depends.map((name) => (random.chance(0.3) ? `${name}.Succeeded` : name)).join(' && '),
-      });
+    const { continueOn, ...task } = makeCall('tasks', known);
+    // Both in one DAG, or depends with continueOn, and Argo refuses the workflow: now and then is enough.
+    if (random.chance(0.02) ? !isByDepends : isByDepends) {
+      const clauses = depends.map((name) => (random.chance(0.3) ? `${name}.Succeeded` : name));
+      tasks.push({ ...task, ...(clauses.length > 0 && { depends: clauses.join(' && ') }) });
+    } else {
+      const dependencies = depends.length > 0 && { dependencies: depends };
+      tasks.push({ ...task, ...dependencies, ...(continueOn !== undefined && { continueOn }) });
+    }
   }
   return { dag: { tasks } };
 }
 
 function pickLeaf(random: Random): string {
-  return random.pick(['work', 'work', 'work', 'work', 'calc', 'calc', 'plain', 'fragile', 'retried']);
+  return random.pick(['work', 'work', 'work', 'work', 'calc', 'calc', 'plain', 'fragile', 'retried', 'set']);
 }
 
 function reference(random: Random, prefix: string, source: { name: string; isFan: boolean } | undefined): string {

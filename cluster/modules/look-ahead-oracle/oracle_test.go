@@ -77,6 +77,8 @@ const (
 	oracleLooks = 50
 	// Many a memoized resubmission never ends: Argo does not resolve what its Skipped nodes give together.
 	oracleResubmittedLooks = 20
+	// Looks in a row without a pod that could end: nothing will come of it any more.
+	oracleIdleLooks = 8
 	oracleWorkers          = 16
 )
 
@@ -298,7 +300,13 @@ func (run *oracleRunning) retry(ctx context.Context, ended *wfv1.Workflow) oracl
 }
 
 // resubmit does what `argo resubmit --memoized` does: a new workflow that begins with the nodes of this one. Nothing fails any more.
-func (run *oracleRunning) resubmit(ctx context.Context, ended *wfv1.Workflow) oracleAnswer {
+func (run *oracleRunning) resubmit(ctx context.Context, ended *wfv1.Workflow) (resubmitted oracleAnswer) {
+	// Argo panics here now and then, by the order in which it goes through a map.
+	defer func() {
+		if r := recover(); r != nil {
+			resubmitted = oracleAnswer{Error: fmt.Sprint(r)}
+		}
+	}()
 	run.woc, run.isResubmitted = nil, true
 	wf, err := wfutil.FormulateResubmitWorkflow(ctx, ended, true, nil)
 	if err != nil {
@@ -363,6 +371,7 @@ func (run *oracleRunning) operate(ctx context.Context, wf *wfv1.Workflow, fails 
 		looks = oracleResubmittedLooks
 	}
 	run.woc = oracleOperation(ctx, wf, run.controller)
+	idle := 0
 	for answer.Looks < looks {
 		run.woc.operate(ctx)
 		answer.Looks++
@@ -370,7 +379,11 @@ func (run *oracleRunning) operate(ctx context.Context, wf *wfv1.Workflow, fails 
 			break
 		}
 		run.woc.wf = run.stored(ctx)
-		oracleFinishPods(ctx, run.woc, run.random, fails)
+		if oracleFinishPods(ctx, run.woc, run.random, fails) {
+			idle = 0
+		} else if idle++; idle >= oracleIdleLooks {
+			break
+		}
 		run.woc = oracleOperation(ctx, run.woc.wf, run.controller)
 	}
 	ended := run.woc.wf
@@ -380,8 +393,9 @@ func (run *oracleRunning) operate(ctx context.Context, wf *wfv1.Workflow, fails 
 	return answer, ended
 }
 
-// oracleFinishPods ends some of the pods that run, in an order that the seed decides; at least one, so that it gets on.
-func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) {
+// oracleFinishPods ends some of the pods that run, in an order that the seed decides; at least one, so that it gets on. False where
+// none runs.
+func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Rand, fails func(*wfv1.NodeStatus) bool) bool {
 	client := woc.controller.kubeclientset.CoreV1().Pods(woc.wf.Namespace)
 	list, err := client.List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -407,6 +421,7 @@ func oracleFinishPods(ctx context.Context, woc *wfOperationCtx, random *rand.Ran
 			oracleFinishPod(ctx, woc, &open[i], fails)
 		}
 	}
+	return len(open) > 0
 }
 
 func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod, fails func(*wfv1.NodeStatus) bool) {
@@ -421,12 +436,29 @@ func oracleFinishPod(ctx context.Context, woc *wfOperationCtx, pod *apiv1.Pod, f
 	} else {
 		oracleReport(woc, node.ID, oracleOutputs(woc, node, pod))
 	}
+	oracleEndContainers(woc, pod, node.Name)
 	updated, err := woc.controller.kubeclientset.CoreV1().Pods(pod.Namespace).Update(ctx, pod, metav1.UpdateOptions{})
 	if err != nil {
 		panic(err)
 	}
 	oracleAwait(oraclePods(woc.controller), updated)
 	oracleMarkComplete(ctx, woc.wf, node.ID)
+}
+
+// oracleEndContainers: the containers of a containerSet are nodes of their own, which end with the pod.
+func oracleEndContainers(woc *wfOperationCtx, pod *apiv1.Pod, nodeName string) {
+	code := int32(0)
+	if pod.Status.Phase == apiv1.PodFailed {
+		code = 1
+	}
+	for _, container := range pod.Spec.Containers {
+		if woc.wf.Status.Nodes.Has(woc.wf.NodeID(nodeName + "." + container.Name)) {
+			terminated := &apiv1.ContainerStateTerminated{ExitCode: code}
+			pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, apiv1.ContainerStatus{
+				Name: container.Name, State: apiv1.ContainerState{Terminated: terminated},
+			})
+		}
+	}
 }
 
 // oracleReport puts the task result where the controller's informer would: by its watch it comes at any time, or never.

@@ -4,12 +4,16 @@ package controller
 import (
 	"context"
 
+	log "github.com/sirupsen/logrus"
 	"k8s.io/client-go/tools/cache"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
 )
 
-func oracleContext() context.Context { return context.Background() }
+func oracleContext() context.Context {
+	log.SetLevel(log.ErrorLevel)
+	return context.Background()
+}
 
 func oracleController(_ context.Context, objects ...interface{}) (context.CancelFunc, *WorkflowController) {
 	return newController(objects...)

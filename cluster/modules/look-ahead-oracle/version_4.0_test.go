@@ -10,7 +10,9 @@ import (
 	"github.com/argoproj/argo-workflows/v4/util/logging"
 )
 
-func oracleContext() context.Context { return logging.TestContext(context.Background()) }
+func oracleContext() context.Context {
+	return logging.WithLogger(context.Background(), logging.NewSlogLogger(logging.Error, logging.Text))
+}
 
 func oracleController(ctx context.Context, objects ...interface{}) (context.CancelFunc, *WorkflowController) {
 	return newController(ctx, objects...)

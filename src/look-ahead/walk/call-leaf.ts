@@ -1,16 +1,15 @@
 /** A step that makes a pod: served with its entry, or followed where its pod is there. */
-import type { JsonObject } from '../../base/json.ts';
-import { outputValues } from '../leaf.ts';
+import { isObject, type JsonObject } from '../../base/json.ts';
+import { hasMain, outputValues } from '../leaf.ts';
 import { SERVED_AHEAD, SERVED_AT_SUBMISSION } from '../node.ts';
 import { type PresentNode, valuesOf } from '../present.ts';
 import { nodeInputs } from '../scopes.ts';
+import { addContainers } from './containers.ts';
 import type { Outcome, Place } from './outcome.ts';
 import type { WalkState } from './state.ts';
 
 /** A hit ends within moments. A pod that is older is no hit, whatever the cache says by now. */
 const AWAITED_MS = 5_000;
-/** Argo takes it from the container that we say has ended well. */
-const EXIT_CODE = [['outputs.exitCode', '0']] as const;
 
 export function serveLeaf(state: WalkState, place: Place, template: JsonObject): Outcome {
   const { nodeName } = place;
@@ -34,7 +33,8 @@ export function serveLeaf(state: WalkState, place: Place, template: JsonObject):
     ...(!isBegun && { memoizationStatus: { hit: true, key, cacheName: cache } }),
     taskResultSynced: true,
   });
-  return { is: 'served', id, outbound: [id], values: outputValues(outputs) };
+  const outbound = isObject(template.containerSet) ? addContainers(state, place, template, id) : [id];
+  return { is: 'served', id, outbound, values: outputValues(outputs) };
 }
 
 /** A step that has a pod: its outputs are certain once stepmemo has ended that, and with them what follows. */
@@ -44,8 +44,12 @@ export function followLeaf(state: WalkState, place: Place, template: JsonObject,
   if (type !== 'Pod') return open;
   const { input } = state;
   const outputs = input.present?.served({ id, startedMs });
-  if (outputs !== undefined)
-    return { is: 'served', id, outbound: [id], values: new Map([...EXIT_CODE, ...valuesOf(outputs)]) };
+  if (outputs !== undefined) {
+    // Argo takes the code from the container `main`, of which we say that it has ended well.
+    const exitCode = hasMain(template) ? [['outputs.exitCode', '0'] as const] : [];
+    const values = new Map([...exitCode, ...valuesOf(outputs)]);
+    return { is: 'served', id, outbound: state.present.outboundOf(present), values };
+  }
   const isYoung = input.now.getTime() - startedMs < AWAITED_MS;
   if (isYoung && state.judgeLeaf(place, template).is === 'hit') state.awaited.push(id);
   return open;

@@ -33,6 +33,7 @@ function walkCall(state: WalkState, place: Place, call: JsonObject): Outcome {
   switch (kind) {
     case 'container':
     case 'script':
+    case 'containerSet':
       return present === undefined ? serveLeaf(state, place, template) : followLeaf(state, place, template, present);
     case 'steps':
       return walkSteps(state, place, template, { stored, base, present: running(present) });

@@ -55,6 +55,51 @@ function walk(main: JsonObject, values: Record<string, string>, spec: JsonObject
 const found = ({ leaves }: Walked) => leaves.map(({ nodeName, outcome, key }) => [nodeName, outcome, key]);
 
 describe('what is foreseen', () => {
+  it('is a containerSet with the nodes of its containers, and what follows on the last of them', () => {
+    const container = (name: string, ...dependencies: string[]) => ({ name, image: 'i', dependencies });
+    const { container: _, ...rest } = WORK;
+    const set = {
+      ...rest,
+      name: 'set',
+      containerSet: { containers: [container('a'), container('b', 'a'), container('main', 'a')] },
+    };
+    const steps = [[{ ...call('s', 'one'), template: 'set' }], [call('t', out('steps', 's'))]];
+    const templates = [{ name: 'main', steps: [[call('inner', 'x', { template: 'nested' })]] }, WORK, set];
+    const nested = { name: 'nested', inputs: { parameters: [{ name: 'x' }] }, steps };
+    const { nodes, isWhole } = walk({ steps }, { one: 'two', two: '' }, { templates: [...templates, nested] });
+    const group = 'wf[0].inner[1]';
+    const shown = nodes.map(({ id, name, type, displayName, boundaryID, children = [] }) => {
+      const names = children.map((child) => nodes.find((node) => node.id === child)?.name);
+      return [name, type, displayName, nodes.find((node) => node.id === boundaryID)?.name, names, id].slice(0, 5);
+    });
+    const pod = 'wf[0].inner[0].s';
+    expect(isWhole).toBe(true);
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        [pod, 'Pod', 's', 'wf[0].inner', [`${pod}.a`]],
+        [`${pod}.a`, 'Container', 'a', pod, [`${pod}.b`, `${pod}.main`]],
+        [`${pod}.b`, 'Container', 'b', pod, [group]],
+        [`${pod}.main`, 'Container', 'main', pod, [group]],
+      ]),
+    );
+    expect(findBrokenRule('wf', nodes)).toBeUndefined();
+  });
+
+  it('leaves a retried containerSet, and one whose containers depend on each other too often, to its pod', () => {
+    const layers = Array.from({ length: 8 }, (_, layer) => {
+      const dependencies = layer === 0 ? [] : ['a', 'b', 'c'].map((name) => `${name}${layer - 1}`);
+      return ['a', 'b', 'c'].map((name) => ({ name: `${name}${layer}`, image: 'i', dependencies }));
+    }).flat();
+    const { container: _, outputs: __, ...rest } = WORK;
+    const of = (more: object) => {
+      const set = { ...rest, name: 'set', containerSet: { containers: [{ name: 'main' }] }, ...more };
+      const main = { name: 'main', steps: [[{ ...call('s', 'one'), template: 'set' }]] };
+      return walk(main, { one: 'two' }, { templates: [main, set] }).leaves.map(({ message }) => message);
+    };
+    expect(of({ retryStrategy: { limit: '1' } })).toEqual(['its template is retried as a whole']);
+    expect(of({ containerSet: { containers: layers } }).join()).toContain('depend on each other in too many ways');
+  });
+
   it('is a chain of steps, by the outputs of the entries', () => {
     const steps = [[call('a', 'one')], [call('b', out('steps', 'a'))], [call('c', out('steps', 'b'))]];
     const walked = walk({ steps }, { one: 'two', two: 'three', three: '' });
