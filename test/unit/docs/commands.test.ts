@@ -1,43 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { shownCommands } from '../../support/docs-commands.ts';
 
 /*
  * Every command that the docs show exists: targets of make with their variables, commands of stepmemo with their options, paths of
- * this repository. What they print is tried elsewhere (policy-docs, the demo, e2e).
+ * this repository. test/integration/docs-commands.test.ts runs them.
  */
 const ROOT = new URL('../../..', import.meta.url).pathname;
-const FILES = ['README.md', 'CONTRIBUTING.md', 'cluster/README.md', ...globSync('docs/*.md', { cwd: ROOT })];
 
-interface Shown {
-  /** `docs/install.md:8`. */
-  readonly where: string;
-  readonly words: readonly string[];
-}
-
-/** Commands in code blocks, fenced or indented, each with its continuation lines; after `$ ` where the block shows output too. */
-function commandsIn(file: string): Shown[] {
-  const lines = readFileSync(join(ROOT, file), 'utf8').replaceAll('\\\n', '  ').split('\n');
-  let isFenced = false;
-  return lines.flatMap((line, index) => {
-    if (line.trimStart().startsWith('```')) isFenced = !isFenced;
-    if (!isFenced && !/^ {4}\S/.test(line)) return [];
-    const text = line
-      .trim()
-      .replace(/^\$ /, '')
-      .replace(/\s+#.*$/, '');
-    const parts = text.split(/\s*(?:\||&&|;)\s*/).map((part) => part.replace(/^npx (--no-install )?/, ''));
-    return parts
-      .filter((part) => /^(stepmemo|kubectl stepmemo|make|kubectl|helm) /.test(part))
-      .map((part) => ({
-        where: `${file}:${index + 1}`,
-        words: part.replace(/^kubectl stepmemo/, 'stepmemo').split(/\s+/),
-      }));
-  });
-}
-
-const shown = FILES.flatMap(commandsIn);
+/** Each program of a pipe for itself. */
+const shown = shownCommands().flatMap(({ where, text }) => {
+  const parts = text.split(/\s*(?:\||&&|;)\s*/).map((part) => part.replace(/^npx (--no-install )?/, ''));
+  return parts.map((part) => ({ where, words: part.replace(/^kubectl stepmemo/, 'stepmemo').split(/\s+/) }));
+});
 const of = (program: string) => shown.filter(({ words }) => words[0] === program);
 const makefiles = ['Makefile', 'cluster/cluster.mk'].map((file) => readFileSync(join(ROOT, file), 'utf8')).join('\n');
 
@@ -77,7 +54,7 @@ describe('a command that the docs show', () => {
 
   it.each([...of('kubectl'), ...of('helm')])('$where: its files are here', ({ words }) => {
     for (const word of words.filter((one, index) => /^(manifests|charts)\b/.test(one) || words[index - 1] === '-k')) {
-      expect(existsSync(join(ROOT, word)), word).toBe(true);
+      if (word !== '.') expect(existsSync(join(ROOT, word)), word).toBe(true);
     }
   });
 });
