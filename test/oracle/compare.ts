@@ -103,16 +103,21 @@ function compare(plain: Answer, ahead: Answer, counts: Counts): string | undefin
   if (end !== 'alike') return NO_DIFFERENCE.has(end) ? undefined : end;
   const [before, after] = [plain, ahead].map(withoutRetries);
   const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
+  const failed = [...names].filter((name) => [before, after].some((nodes) => nodes?.get(name)?.phase === 'Failed'));
   for (const name of names) {
     const pair = [before?.get(name), after?.get(name)];
-    // What else had begun when a workflow failed, and what led to it, depends on the order in which its pods ended.
-    const isFailed = plain.phase !== 'Succeeded';
+    // What else had begun when a workflow or a part of it failed, and what led to it, depends on the order in which its pods ended.
+    const isFailed = plain.phase !== 'Succeeded' || failed.some((one) => isWithin(name, one));
     if (isFailed && pair.some((node) => node?.phase !== 'Succeeded')) continue;
     const [one, other] = pair.map((node) => JSON.stringify(isFailed ? { ...node, children: [], outbound: [] } : node));
     if (one !== other) return `${name}: ${one} became ${other}`;
   }
   counts.alike += 1;
   return undefined;
+}
+
+function isWithin(name: string, boundary: string): boolean {
+  return name === boundary || (name.startsWith(boundary) && /^[.[(]/.test(name.slice(boundary.length)));
 }
 
 /** After `argo retry`, or in a new workflow that goes on from this one, all ends well, or does not, with and without. */
