@@ -96,6 +96,10 @@ test-scale: build ## 10,000 pods, 100 namespaces and 10,000 entries on an API se
 test-argo-examples: build ## Argo's own examples without stepmemo, by pods and with look-ahead (ARGO=4.0.5 FILES=regexp)
 	ARGO_EXAMPLES='$(or $(FILES),.)' npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/argo-examples.test.ts
 
+.PHONY: test-generated
+test-generated: build ## Generated workflows without stepmemo, by pods and with look-ahead, on a cluster (ARGO=4.0.5 CASES=100 SEED=1)
+	GENERATED=$(or $(CASES),100) SEED=$(or $(SEED),1) npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/generated.test.ts
+
 .PHONY: test-upgrade
 test-upgrade: build ## Roll-back to an older version and the upgrade from it, under running workflows (PREVIOUS=v0.1.0, a tag or a commit)
 	PREVIOUS=$(or $(PREVIOUS),v0.1.0) npm exec -- vitest run --config test/vitest.config.ts --project e2e-alone test/e2e/upgrade.test.ts

@@ -136,7 +136,7 @@ case ${1:-} in
     ;;
 esac
 need_root
-[ "$(cat "$RUN/mode" 2>/dev/null)" = full ] || die "no full cluster at $RUN"
+is_full || die "no full cluster at $RUN"
 case $1 in
   none) uninstall ;;
   *) install_version "${1#v}" ;;

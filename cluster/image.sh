@@ -76,7 +76,7 @@ build() {
 
 import() {
   [ -e "$ARCHIVE" ] || die "$IMAGE is not built yet: make cluster-image"
-  if [ "$(cat "$RUN/mode" 2>/dev/null)" != full ] || ! running containerd; then
+  if ! is_full; then
     say "no full cluster is up at $RUN: not imported (later: cluster/image.sh import)"
     return 0
   fi

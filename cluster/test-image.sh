@@ -117,7 +117,7 @@ manifest "$VERSION" application/vnd.docker.distribution.manifest.list.v2+json >"
 look_at amd64
 look_at arm64
 say "one index has both: $IMAGE:$VERSION"
-if [ "$(cat "$RUN/mode" 2>/dev/null)" = full ] && running containerd; then
+if is_full; then
   PATH=$RUN/bin:$PATH CONFIRM=1 IMAGE=$IMAGE:$VERSION "$ROOT/scripts/demo.sh" --kubeconfig "$KUBECONFIG"
 else
   say "no full cluster is up at $RUN: not installed from the registry"

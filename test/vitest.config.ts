@@ -2,11 +2,12 @@ import { defineConfig } from 'vitest/config';
 
 // Projects by what they need: nothing, an API server, a whole cluster, a whole cluster to themselves.
 /** What takes long, or another API server, is run when it is asked for, each by a target of the Makefile. */
-const { SCALE, ARGO_EXAMPLES, PREVIOUS, OUTAGE, K8S = '' } = process.env;
+const { SCALE, ARGO_EXAMPLES, GENERATED, PREVIOUS, OUTAGE, K8S = '' } = process.env;
 const onRequest = [
   { file: 'test/integration/scale.test.ts', isAsked: SCALE === '1' },
   { file: 'test/integration/move-policy.test.ts', isAsked: Number(K8S.split('.')[1]) >= 36 },
   { file: 'test/e2e/argo-examples.test.ts', isAsked: (ARGO_EXAMPLES ?? '') !== '' },
+  { file: 'test/e2e/generated.test.ts', isAsked: (GENERATED ?? '') !== '' },
   { file: 'test/e2e/upgrade.test.ts', isAsked: (PREVIOUS ?? '') !== '' },
   { file: 'test/e2e/outage.test.ts', isAsked: OUTAGE === '1' },
 ];

@@ -59,6 +59,8 @@ pid_of() { # NAME: the pid of a process of ours that lives; fails when there is 
   pid=$(cat "$RUN/pids/$1" 2>/dev/null) && [ -n "$pid" ] && is_owned "$pid" && echo "$pid"
 }
 running() { pid_of "$1" >/dev/null; }
+# is_full: whether a cluster with a node is up, not an API server alone.
+is_full() { [ "$(cat "$RUN/mode" 2>/dev/null)" = full ] && running containerd; }
 
 # start NAME COMMAND...: in the background, pid in pids/NAME, output in log/NAME.log.
 start() {
