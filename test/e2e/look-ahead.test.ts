@@ -5,6 +5,7 @@ import {
   admin,
   describeWorkflow,
   type EndedWorkflow,
+  giveAccount,
   givenNamespace,
   podsOf,
   submit,
@@ -332,7 +333,12 @@ interface Fate {
   readonly act?: object;
   /** Where the step does not wait. */
   readonly isQuick?: boolean;
+  /** The template of the hit; `work` where it is left out. */
+  readonly hit?: string;
+  /** Of the template of the step that runs. */
+  readonly sleeper?: object;
 }
+const LOCK = { configMapKeyRef: { name: 'locks', key: 'one' } };
 const FATES: readonly Fate[] = [
   { name: 'stopped', act: { spec: { shutdown: 'Stop' } } },
   { name: 'terminated', act: { spec: { shutdown: 'Terminate' } } },
@@ -341,6 +347,17 @@ const FATES: readonly Fate[] = [
   { name: 'with podGC', spec: { podGC: { strategy: 'OnPodCompletion' } }, isQuick: true },
   { name: 'with parallelism', spec: { parallelism: 1 }, isQuick: true },
   { name: 'with an exit handler', spec: { onExit: 'sleeper' }, isQuick: true },
+  {
+    name: 'waiting for a semaphore',
+    sleeper: { synchronization: isContinued ? { semaphores: [LOCK] } : { semaphore: LOCK } },
+    isQuick: true,
+  },
+  {
+    name: 'with artifacts that are collected',
+    hit: 'makes',
+    spec: { artifactGC: { strategy: 'OnWorkflowCompletion', serviceAccountName: 'artifact-gc' } },
+    isQuick: true,
+  },
   { name: 'with a time to live', spec: { ttlStrategy: { secondsAfterCompletion: 10 } }, isQuick: true },
 ];
 
@@ -350,19 +367,25 @@ describe('a workflow that is served in part', () => {
     name: 'sleeper',
     container: { image: 'busybox:local', command: ['sleep', isQuick ? '3' : '60'] },
   });
+  const makes = {
+    ...work('cache-fate'),
+    name: 'makes',
+    memoize: { key: 'makes-{{inputs.parameters.x}}', maxAge: '1h', cache: { configMap: { name: 'cache-fate' } } },
+    outputs: { ...work('').outputs, artifacts: [{ name: 'f', path: '/tmp/o' }] },
+  };
 
   async function meet(
-    { name, spec = {}, act, isQuick = false }: Fate,
+    { name, spec = {}, act, isQuick = false, hit = 'work', sleeper: more = {} }: Fate,
     lookAhead: 'on' | 'off',
   ): Promise<EndedWorkflow> {
     const kube = await admin();
-    const tasks = [call('hit', 'fate'), { name: 'runs', depends: 'hit', template: 'sleeper' }];
+    const tasks = [call('hit', 'fate', { template: hit }), { name: 'runs', depends: 'hit', template: 'sleeper' }];
     const one: Case = {
       name: 'fate',
       steps: 1,
       pods: 1,
       spec,
-      templates: [{ name: 'main', dag: { tasks } }, sleeper(isQuick)],
+      templates: [{ name: 'main', dag: { tasks } }, { ...sleeper(isQuick), ...more }, makes],
     };
     const workflowName = await submit(
       namespace,
@@ -386,9 +409,17 @@ describe('a workflow that is served in part', () => {
   }
 
   beforeAll(async () => {
-    // The entry of the hit.
-    await run({ name: 'fate', steps: 1, pods: 1, templates: [{ name: 'main', steps: [[call('a', 'fate')]] }] }, 'off');
-    await untilEntries(namespace, 'cache-fate', 1);
+    const kube = await admin();
+    const locks = { metadata: { name: 'locks' }, data: { one: '1' } };
+    must(await kube.create({ resource: RESOURCES.configMaps, namespace }, locks));
+    await giveAccount(kube, namespace, 'artifact-gc', [
+      { apiGroups: ['argoproj.io'], resources: ['workflowartifactgctasks'], verbs: ['list', 'watch'] },
+      { apiGroups: ['argoproj.io'], resources: ['workflowartifactgctasks/status'], verbs: ['patch'] },
+    ]);
+    // The entries of the hits.
+    const steps = [[call('a', 'fate'), call('b', 'fate', { template: 'makes' })]];
+    await run({ name: 'fate', steps: 2, pods: 2, templates: [{ name: 'main', steps }, makes] }, 'off');
+    await untilEntries(namespace, 'cache-fate', 2);
     await Promise.all(
       FATES.map(async (fate) => void outcomes.set(fate.name, [await meet(fate, 'off'), await meet(fate, 'on')])),
     );
@@ -404,6 +435,15 @@ describe('a workflow that is served in part', () => {
     });
     expect(shape(ahead)).toEqual(shape(without));
     expect(ahead?.nodes.find(({ displayName }) => displayName === 'hit')?.memoizationStatus?.hit).toBe(true);
+  });
+
+  it('is deleted once its artifacts are collected, as without', async () => {
+    const kube = await admin();
+    for (const { name } of outcomes.get('with artifacts that are collected') ?? []) {
+      const path = { resource: RESOURCES.workflows, namespace, name };
+      must(await kube.remove(path));
+      await waitFor(async () => !(await kube.get(path)).ok, { what: `${name} to be deleted`, deadlineMs: 120_000 });
+    }
   });
 
   it('is deleted when its time is over, as without', async () => {
