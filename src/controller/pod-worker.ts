@@ -4,7 +4,7 @@ import { addFailure } from './add-failure.ts';
 import { type Deed, type ExecuteContext, execute, type Outcome } from './execute.ts';
 import type { PlanSettings, PodFacts } from './facts.ts';
 import type { LiveContext } from './live-decision.ts';
-import { type Looked, takeLook } from './look.ts';
+import { type LiveFacts, takeLook } from './live-facts.ts';
 import { planPod } from './plan-pod.ts';
 import type { PodRecord } from './pod-table.ts';
 import { isTerminal, nodeIdOf, readOwnEnd } from './step-pod.ts';
@@ -56,9 +56,9 @@ export class PodWorker {
   }
 
   async #goOn(record: PodRecord): Promise<void> {
-    let looked: Looked = {};
+    let facts: LiveFacts = {};
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const action = planPod(this.#factsOf(record, looked), this.#options.settings);
+      const action = planPod(this.#factsOf(record, facts), this.#options.settings);
       switch (action.do) {
         case 'nothing':
           return;
@@ -67,15 +67,15 @@ export class PodWorker {
         case 'retry':
           return this.#failed(record, { ok: false, status: 422, reason: 'Unreadable', message: action.why });
         case 'look': {
-          const failure = await takeLook(this.#options.live, record, looked, action.at, this.#nowMs);
+          const failure = await takeLook(this.#options.live, record, facts, action.at, this.#nowMs);
           if (failure) return this.#failed(record, failure);
           this.#answeredMs = this.#nowMs;
           break;
         }
         default: {
-          const next = await this.#execute(record, looked, action);
+          const next = await this.#execute(record, facts, action);
           if (next === undefined) return;
-          looked = next;
+          facts = next;
         }
       }
     }
@@ -83,14 +83,14 @@ export class PodWorker {
   }
 
   /** What is known after the deed; undefined when there is nothing more to do now. */
-  async #execute(record: PodRecord, looked: Looked, action: Deed): Promise<Looked | undefined> {
+  async #execute(record: PodRecord, facts: LiveFacts, action: Deed): Promise<LiveFacts | undefined> {
     const { namespace, name } = record.pod;
     const outcome = await execute(this.#execution, record, action);
     this.#options.log.debug({ namespace, pod: name, action: action.do, outcome: outcome.is }, 'worked on a pod');
-    return this.#takeOutcome(record, action.do === 'delete-result' ? { ...looked, result: 'none' } : looked, outcome);
+    return this.#takeOutcome(record, action.do === 'delete-result' ? { ...facts, result: 'none' } : facts, outcome);
   }
 
-  async #takeOutcome(record: PodRecord, looked: Looked, outcome: Outcome): Promise<Looked | undefined> {
+  async #takeOutcome(record: PodRecord, facts: LiveFacts, outcome: Outcome): Promise<LiveFacts | undefined> {
     switch (outcome.is) {
       case 'begun':
         return undefined;
@@ -101,7 +101,7 @@ export class PodWorker {
         record.attempts = 0;
         return undefined;
       case 'onward':
-        return looked;
+        return facts;
       case 'overtaken':
         return this.#catchUp(record);
       case 'failed':
@@ -111,24 +111,24 @@ export class PodWorker {
   }
 
   /** The pod, or what belongs to it, changed under the plan: everything is looked at anew, after ever longer waits. */
-  async #catchUp(record: PodRecord): Promise<Looked | undefined> {
+  async #catchUp(record: PodRecord): Promise<LiveFacts | undefined> {
     record.attempts += 1;
     if (record.attempts > 3) {
       this.#tryLater(record);
       return undefined;
     }
-    const looked: Looked = {};
-    const failure = await takeLook(this.#options.live, record, looked, 'pod', this.#nowMs);
+    const facts: LiveFacts = {};
+    const failure = await takeLook(this.#options.live, record, facts, 'pod', this.#nowMs);
     if (failure) this.#failed(record, failure);
-    return failure ? undefined : looked;
+    return failure ? undefined : facts;
   }
 
-  #factsOf(record: PodRecord, looked: Looked): PodFacts {
+  #factsOf(record: PodRecord, facts: LiveFacts): PodFacts {
     const { live, isLeader } = this.#options;
     const { cluster } = live;
     const { pod } = record;
     if (isTerminal(pod) || readOwnEnd(pod).haveAllEnded) record.endSeenAtMs ??= this.#nowMs;
-    const { isGone = false, isPodFresh = false, ...rest } = looked;
+    const { isGone = false, isPodFresh = false, ...rest } = facts;
     return {
       pod,
       nowMs: this.#nowMs,

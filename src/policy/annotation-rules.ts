@@ -12,7 +12,7 @@ import {
 } from '../base/names.ts';
 import { capital, quote } from '../base/text.ts';
 import { RESTORE_ANNOTATIONS } from '../workflow/restore-hint.ts';
-import { type Found, NOTHING } from './found.ts';
+import { type Breach, NOTHING } from './breach.ts';
 import { annotationHolder, annotationPlace, annotationsOf, type Subject } from './subject.ts';
 
 const SETTINGS = [KEY_ANNOTATION, CACHE_ANNOTATION, MAX_AGE_ANNOTATION] as const;
@@ -25,10 +25,10 @@ const VALUES = new Map<string, readonly string[]>([
 ]);
 const KNOWN: readonly string[] = [...SETTINGS, ...VALUES.keys()];
 
-type Words = Pick<Found, 'message' | 'fix'>;
+type Words = Pick<Breach, 'message' | 'fix'>;
 
 /** Misspelt settings, memoized template or not: they do nothing and say nothing. */
-export function judgeAnnotations({ own }: Subject): readonly Found[] {
+export function judgeAnnotations({ own }: Subject): readonly Breach[] {
   const annotations = annotationsOf(own);
   const names = Object.keys(annotations).filter((name) => name.startsWith(OWN_PREFIX));
   return names.flatMap((name) => {
@@ -56,7 +56,7 @@ function valueProblem(value: unknown, values: readonly string[]): Words | undefi
 }
 
 /** A key on a template that makes no pod to carry it, and that has no `memoize` either. */
-export function judgeUselessKey(subject: Subject): readonly Found[] {
+export function judgeUselessKey(subject: Subject): readonly Breach[] {
   if (subject.makesPod || subject.kind === 'unknown') return NOTHING;
   if (annotationHolder(subject, KEY_ANNOTATION) !== subject.own) return NOTHING;
   const spot = { place: annotationPlace(subject.own, KEY_ANNOTATION), via: subject.own.via };

@@ -1,12 +1,12 @@
 import type { Place } from '../argo/workflow-walk.ts';
+import type { Breach } from './breach.ts';
 import type { PolicyContext } from './context.ts';
 import type { Finding } from './finding.ts';
-import type { Found } from './found.ts';
 import { type Severity, severityOf } from './settings.ts';
 
 export interface Collector {
   /** `reference` is where the object names the template, when it is another object's. */
-  add(found: Found, subject: string, reference: Place | undefined): void;
+  add(found: Breach, subject: string, reference: Place | undefined): void;
   findings(): readonly Finding[];
 }
 

@@ -1,10 +1,10 @@
 import { isObject } from '../base/json.ts';
 import { capital, quote } from '../base/text.ts';
-import { type Found, NOTHING } from './found.ts';
+import { type Breach, NOTHING } from './breach.ts';
 import { type Field, placeBelow, type Subject } from './subject.ts';
 
 /** Whether `memoize` is something that could hold fields at all. */
-export function judgeShape(subject: Subject, spot: Field): readonly Found[] {
+export function judgeShape(subject: Subject, spot: Field): readonly Breach[] {
   if (spot.value === undefined || isObject(spot.value)) return NOTHING;
   const message = `${capital(quote(spot.value))} stands where Argo reads an object, so it cannot read the workflow at all.`;
   const fix = 'Write memoize as an object with key, maxAge and cache.configMap.name.';
@@ -21,13 +21,13 @@ const MEMBERS: readonly (readonly [path: readonly string[], known: readonly stri
   ],
 ];
 
-export function judgeMembers({ own }: Subject): readonly Found[] {
+export function judgeMembers({ own }: Subject): readonly Breach[] {
   return MEMBERS.flatMap(([path, known]) => {
     let holder: unknown = own.template.memoize;
     for (const part of path) holder = isObject(holder) ? holder[part] : undefined;
     if (!isObject(holder)) return NOTHING;
     const strange = Object.keys(holder).filter((name) => !known.includes(name));
-    return strange.map((name): Found => {
+    return strange.map((name): Breach => {
       const meant = known.find((one) => one.toLowerCase() === name.toLowerCase().replace(/[-_]/g, ''));
       return {
         rule: 'member-unknown',
@@ -43,7 +43,7 @@ export function judgeMembers({ own }: Subject): readonly Found[] {
 const BODIES = ['container', 'script', 'containerSet', 'resource', 'data', 'http', 'suspend'] as const;
 
 /** `memoize` within a template, but not as a member of it. */
-export function judgeMisplaced({ own }: Subject): readonly Found[] {
+export function judgeMisplaced({ own }: Subject): readonly Breach[] {
   const { steps, dag } = own.template;
   const groups = Array.isArray(steps) ? steps : [];
   const tasks = isObject(dag) && Array.isArray(dag.tasks) ? dag.tasks : [];
@@ -57,7 +57,7 @@ export function judgeMisplaced({ own }: Subject): readonly Found[] {
   return candidates.flatMap(([holder, parts]) => {
     if (!isObject(holder) || !isObject(holder.memoize)) return NOTHING;
     const isCall = parts.length > 1;
-    const found: Found = {
+    const found: Breach = {
       rule: 'memoize-misplaced',
       spot: { place: placeBelow(own.place, ...parts, 'memoize'), via: own.via },
       message: 'Argo reads no memoize here, so nothing is memoized by it.',

@@ -5,9 +5,9 @@ import { isObject } from '../base/json.ts';
 import { ALLOW_RESOURCE_ANNOTATION } from '../base/names.ts';
 import { plainText, quote } from '../base/text.ts';
 import { judgeAnnotations, judgeUselessKey } from './annotation-rules.ts';
-import { type Asked, readAsked } from './asked.ts';
+import { type Breach, NOTHING, type RequestRule, type RuleInput } from './breach.ts';
 import type { PolicyContext } from './context.ts';
-import { type AskedRule, type Found, NOTHING, type RuleInput } from './found.ts';
+import { type MemoizeRequest, readRequests } from './request.ts';
 import { possibleValues, specMember } from './scope.ts';
 import { judgeMembers, judgeMisplaced, judgeShape } from './shape-rules.ts';
 import {
@@ -25,11 +25,11 @@ import {
 import { isConfigMapName, judgeCacheName, judgeKey, judgeMaxAge, judgeTags } from './value-rules.ts';
 
 /** Everything that the rules find in one template, memoized or not. */
-export function judgeTemplate(input: RuleInput): readonly Found[] {
+export function judgeTemplate(input: RuleInput): readonly Breach[] {
   const { subject } = input;
   const { own, where } = subject;
   const memoize = { place: placeBelow(own.place, 'memoize'), via: own.via, value: own.template.memoize ?? undefined };
-  const askings = readAsked(subject);
+  const requests = readRequests(subject);
   // Of defaults alone it cannot be told what they will be merged into: each template is judged with them.
   const rules = where === 'templateDefaults' ? VALUE_RULES : [...VALUE_RULES, ...TEMPLATE_RULES];
   return [
@@ -37,50 +37,50 @@ export function judgeTemplate(input: RuleInput): readonly Found[] {
     ...judgeMembers(subject),
     ...judgeMisplaced(subject),
     ...judgeAnnotations(subject),
-    ...askings.flatMap((asked) => rules.flatMap((rule) => rule(asked, input))),
-    ...(askings.length === 0 && where !== 'templateDefaults' ? judgeUselessKey(subject) : NOTHING),
+    ...requests.flatMap((request) => rules.flatMap((rule) => rule(request, input))),
+    ...(requests.length === 0 && where !== 'templateDefaults' ? judgeUselessKey(subject) : NOTHING),
   ];
 }
 
 /** Where it is asked; where defaults ask, the template that they make memoized. */
-function memoizedSpot({ at }: Asked, { own }: Subject): Spot {
+function memoizedSpot({ at }: MemoizeRequest, { own }: Subject): Spot {
   const isOwn = at.via === own.via && at.place.path.startsWith(`${own.place.path}.`);
   return isOwn ? at : own;
 }
 
-const judgeCacheLabel: AskedRule = (asked, { subject, scope, context }) => {
-  const { value } = asked.cache;
+const judgeCacheLabel: RequestRule = (request, { subject, scope, context }) => {
+  const { value } = request.cache;
   if (typeof value !== 'string') return NOTHING;
-  const namespaces = lookupNamespaces(asked, subject, context);
+  const namespaces = lookupNamespaces(request, subject, context);
   const names = possibleValues(value, subject, scope).filter(({ text }) => isConfigMapName(text));
   return names.flatMap(({ text: name, isDefault }) => {
     // Each is asked for, so that who records the questions gets all of them.
     const unlabeled = namespaces.filter((namespace) => context.cacheLabel(namespace, name) === 'unlabeled');
     return unlabeled.map((namespace) => ({
-      ...unlabeledCache(asked.cache, namespace, name),
+      ...unlabeledCache(request.cache, namespace, name),
       ...(isDefault && { atMost: 'warn' as const }),
     }));
   });
 };
 
 /** Where the cache will be used: by Argo in the controller's namespace, by stepmemo in the workflow's. */
-function lookupNamespaces(asked: Asked, subject: Subject, context: PolicyContext): readonly string[] {
+function lookupNamespaces(request: MemoizeRequest, subject: Subject, context: PolicyContext): readonly string[] {
   const own = context.namespace === undefined ? [] : [context.namespace];
-  if (asked.lookedUpBy === 'stepmemo') return own;
+  if (request.lookedUpBy === 'stepmemo') return own;
   const isBoth = context.mode === 'native' && subject.makesPod;
   return [...new Set([context.controllerNamespace, ...(isBoth ? own : [])])];
 }
 
-function unlabeledCache(spot: Spot, namespace: string, name: string): Found {
+function unlabeledCache(spot: Spot, namespace: string, name: string): Breach {
   const label = `${CACHE_LABEL}=${CACHE_LABEL_VALUE}`;
   const message = `The ConfigMap ${quote(name)} in namespace ${namespace} exists without the label ${CACHE_LABEL}: ${CACHE_LABEL_VALUE}, so it cannot be used as a cache.`;
   const fix = `Name another ConfigMap; if this one is a cache, run: kubectl label configmap -n ${namespace} ${name} ${label} --overwrite`;
   return { rule: 'cache-unlabeled', spot, message, fix, detail: `${namespace}/${name}` };
 }
 
-const judgeOutputs: AskedRule = (asked, { subject, context }) => {
+const judgeOutputs: RequestRule = (request, { subject, context }) => {
   if (subject.kind === 'unknown' || hasDeclaredOutputs(subject)) return NOTHING;
-  const found = { rule: 'outputless-before-3.5', spot: memoizedSpot(asked, subject) } as const;
+  const found = { rule: 'outputless-before-3.5', spot: memoizedSpot(request, subject) } as const;
   const { argoVersion } = context;
   if (argoVersion === 'unknown') {
     const message = `The template ${shownName(subject)} declares no outputs, which before Argo 3.5 cannot be memoized, and the version of Argo is not known.`;
@@ -88,13 +88,13 @@ const judgeOutputs: AskedRule = (asked, { subject, context }) => {
     return [{ ...found, message, fix, atMost: 'warn' }];
   }
   if (!isOlderThan(argoVersion, 3, 5, 0)) return NOTHING;
-  const canBeServed = asked.lookedUpBy === 'stepmemo';
+  const canBeServed = request.lookedUpBy === 'stepmemo';
   const way = canBeServed ? ' (stepmemo could serve it in managed mode, so an admin may switch this rule off)' : '';
   const message = `The template ${shownName(subject)} declares no outputs, and Argo ${formatVersion(argoVersion)} does not memoize such steps.`;
   return [{ ...found, message, fix: `Declare an output parameter or artifact, or remove memoize${way}.` }];
 };
 
-const judgeConstantKey: AskedRule = ({ key }, { subject }) => {
+const judgeConstantKey: RequestRule = ({ key }, { subject }) => {
   const { value } = key;
   if (typeof value !== 'string' || value === '' || value.includes('{{') || !hasInputs(subject)) return NOTHING;
   const message = `The key ${quote(value)} holds no parameter, though the template ${shownName(subject)} has inputs: other inputs would get the same outputs.`;
@@ -117,7 +117,7 @@ function isShort(text: unknown): text is string {
 const RUN_TAG =
   /^(workflow\.(name|uid|duration|creationTimestamp(\.(s|RFC3339|[cfHIkLlMpRrSTX]))?|scheduledTime)|pod\.name|node\.name|retries|lastRetry\..+)$/;
 
-const judgeRunKey: AskedRule = ({ key }) => {
+const judgeRunKey: RequestRule = ({ key }) => {
   if (typeof key.value !== 'string' || !key.value.includes('{{')) return NOTHING;
   const tag = readTags(key.value).tags.find(({ name, isExpression }) => !isExpression && RUN_TAG.test(name))?.name;
   if (tag === undefined) return NOTHING;
@@ -126,10 +126,10 @@ const judgeRunKey: AskedRule = ({ key }) => {
   return [{ rule: 'key-unique-per-run', spot: key, message, fix, detail: tag }];
 };
 
-const judgePodless: AskedRule = (asked, { subject, context }) => {
+const judgePodless: RequestRule = (request, { subject, context }) => {
   const { kind } = subject;
   if (subject.makesPod || kind === 'unknown') return NOTHING;
-  const found = { rule: 'memoize-without-pod', spot: memoizedSpot(asked, subject) } as const;
+  const found = { rule: 'memoize-without-pod', spot: memoizedSpot(request, subject) } as const;
   if (kind === 'suspend') {
     const message = 'Argo looks up suspend templates but never saves them, so there is never a hit.';
     return [{ ...found, message, fix: 'Remove memoize from it.' }];
@@ -141,26 +141,26 @@ const judgePodless: AskedRule = (asked, { subject, context }) => {
   return [{ ...found, message, fix }];
 };
 
-const judgeResource: AskedRule = (asked, { subject, context }) => {
-  if (subject.kind !== 'resource' || asked.lookedUpBy !== 'argo' || context.mode === 'native') return NOTHING;
+const judgeResource: RequestRule = (request, { subject, context }) => {
+  if (subject.kind !== 'resource' || request.lookedUpBy !== 'argo' || context.mode === 'native') return NOTHING;
   const message =
     'A resource template acts on the cluster, so its memoize stays with Argo until you allow it to be skipped.';
   const fix = `If a cached result may stand for it, set the annotation ${ALLOW_RESOURCE_ANNOTATION}: "true" in the template's metadata.`;
-  return [{ rule: 'resource-not-allowed', spot: memoizedSpot(asked, subject), message, fix }];
+  return [{ rule: 'resource-not-allowed', spot: memoizedSpot(request, subject), message, fix }];
 };
 
-const judgeDaemon: AskedRule = (asked, { subject }) => {
+const judgeDaemon: RequestRule = (request, { subject }) => {
   if (memberOf(subject, 'daemon') !== true) return NOTHING;
   const message = 'The template is a daemon, which has to run: its consumers need its address.';
-  return [{ rule: 'daemon-memoized', spot: memoizedSpot(asked, subject), message, fix: 'Remove memoize from it.' }];
+  return [{ rule: 'daemon-memoized', spot: memoizedSpot(request, subject), message, fix: 'Remove memoize from it.' }];
 };
 
-const judgeSynchronization: AskedRule = (asked, { subject, context }) => {
+const judgeSynchronization: RequestRule = (request, { subject, context }) => {
   const holder = holderOf(subject, 'synchronization');
   if (holder === undefined) return NOTHING;
   const spot = { place: placeBelow(holder.place, 'synchronization'), via: holder.via };
   const found = { rule: 'memoize-with-synchronization', spot } as const;
-  if (asked.lookedUpBy === 'stepmemo' && context.mode === 'managed') {
+  if (request.lookedUpBy === 'stepmemo' && context.mode === 'managed') {
     const message = 'Argo takes the lock before stepmemo can look at the cache, so even hits wait for it one by one.';
     return [{ ...found, message, fix: 'Drop it if it is only there to run a step once.' }];
   }
@@ -170,7 +170,7 @@ const judgeSynchronization: AskedRule = (asked, { subject, context }) => {
   return [{ ...found, message, fix: 'Drop one of the two, or run a later Argo.' }];
 };
 
-const judgeArtifacts: AskedRule = (_, { subject, scope }) => {
+const judgeArtifacts: RequestRule = (_, { subject, scope }) => {
   const general = strategyOf(specMember(scope, 'artifactGC'));
   return subject.holders.flatMap((holder) => collectedArtifacts(holder, general));
 };
@@ -178,10 +178,10 @@ const judgeArtifacts: AskedRule = (_, { subject, scope }) => {
 /** One is enough to make the point; defaults are asked once for each template. */
 const ARTIFACT_LIMIT = 100;
 
-function collectedArtifacts(holder: Holder, general: string | undefined): readonly Found[] {
+function collectedArtifacts(holder: Holder, general: string | undefined): readonly Breach[] {
   const { outputs } = holder.template;
   const artifacts = isObject(outputs) && Array.isArray(outputs.artifacts) ? outputs.artifacts : [];
-  return artifacts.slice(0, ARTIFACT_LIMIT).flatMap((artifact: unknown, index): readonly Found[] => {
+  return artifacts.slice(0, ARTIFACT_LIMIT).flatMap((artifact: unknown, index): readonly Breach[] => {
     const strategy = isObject(artifact) ? (strategyOf(artifact.artifactGC) ?? general) : undefined;
     if (!isObject(artifact) || strategy === undefined || strategy === 'Never') return NOTHING;
     const spot = { place: placeBelow(holder.place, 'outputs', 'artifacts', index), via: holder.via };
@@ -197,28 +197,28 @@ function strategyOf(gc: unknown): string | undefined {
   return typeof strategy === 'string' && strategy !== '' ? strategy : undefined;
 }
 
-const judgeStepsOutputs: AskedRule = (asked, { subject, context }) => {
+const judgeStepsOutputs: RequestRule = (request, { subject, context }) => {
   const { argoVersion } = context;
-  if (subject.kind !== 'steps' || argoVersion === 'unknown' || asked.lookedUpBy !== 'argo') return NOTHING;
+  if (subject.kind !== 'steps' || argoVersion === 'unknown' || request.lookedUpBy !== 'argo') return NOTHING;
   if (!hasDeclaredOutputs(subject) || !losesStepsOutputs(argoVersion)) return NOTHING;
   const message = `Argo ${formatVersion(argoVersion)} saves the outputs of a steps template as null, so a hit has none.`;
   const fix = 'Memoize the templates of its steps instead, or run Argo 3.7.18, 4.0.9 or later.';
-  return [{ rule: 'steps-outputs-null', spot: memoizedSpot(asked, subject), message, fix }];
+  return [{ rule: 'steps-outputs-null', spot: memoizedSpot(request, subject), message, fix }];
 };
 
-const judgeRetry: AskedRule = (asked, { subject, scope, context }) => {
+const judgeRetry: RequestRule = (request, { subject, scope, context }) => {
   const { argoVersion } = context;
-  if (!subject.makesPod || argoVersion === 'unknown' || asked.lookedUpBy !== 'argo') return NOTHING;
+  if (!subject.makesPod || argoVersion === 'unknown' || request.lookedUpBy !== 'argo') return NOTHING;
   const isRetried = isObject(memberOf(subject, 'retryStrategy')) || isObject(specMember(scope, 'retryStrategy'));
   if (!isRetried || !isOlderThan(argoVersion, 3, 5, 5)) return NOTHING;
   const message = `Argo ${formatVersion(argoVersion)} never saves the outputs of a step that has a retryStrategy.`;
   const fix = 'Use managed mode, or run Argo 3.5.5 or later.';
-  return [{ rule: 'retry-not-saved', spot: memoizedSpot(asked, subject), message, fix }];
+  return [{ rule: 'retry-not-saved', spot: memoizedSpot(request, subject), message, fix }];
 };
 
-const judgeImage: AskedRule = ({ key }, { subject }) => {
+const judgeImage: RequestRule = ({ key }, { subject }) => {
   const { own } = subject;
-  return ['container', 'script'].flatMap((body): readonly Found[] => {
+  return ['container', 'script'].flatMap((body): readonly Breach[] => {
     const holder = own.template[body];
     const image = isObject(holder) ? holder.image : undefined;
     if (typeof image !== 'string' || image.includes('@') || image.includes('{{')) return NOTHING;
@@ -232,10 +232,10 @@ const judgeImage: AskedRule = ({ key }, { subject }) => {
 };
 
 /** What the values alone show. */
-const VALUE_RULES: readonly AskedRule[] = [judgeKey, judgeCacheName, judgeMaxAge, judgeTags];
+const VALUE_RULES: readonly RequestRule[] = [judgeKey, judgeCacheName, judgeMaxAge, judgeTags];
 
 /** What they mean for this template. */
-const TEMPLATE_RULES: readonly AskedRule[] = [
+const TEMPLATE_RULES: readonly RequestRule[] = [
   judgeCacheLabel,
   judgeOutputs,
   judgeConstantKey,

@@ -5,12 +5,12 @@ import { isObject } from '../base/json.ts';
 import { CACHE_ANNOTATION } from '../base/names.ts';
 import { capital, plainText, quote } from '../base/text.ts';
 import { checkCacheName, LONGEST_KEY_BYTES } from '../step/memoization.ts';
-import type { Asked, AskedName } from './asked.ts';
-import { type AskedRule, type Found, NOTHING } from './found.ts';
+import { type Breach, NOTHING, type RequestRule } from './breach.ts';
+import type { MemoizeRequest, RequestedField } from './request.ts';
 import { type PossibleValue, possibleValues, tagProblem, type WorkflowScope } from './scope.ts';
 import type { Field, Subject } from './subject.ts';
 
-type Words = Pick<Found, 'message' | 'fix'>;
+type Words = Pick<Breach, 'message' | 'fix'>;
 
 // ---- key
 
@@ -20,7 +20,7 @@ const NOT_IN_ARGO_KEY = /[^-a-zA-Z0-9]/u;
 const ARGO_KEY_LIMIT = 253;
 const CONTROL = /\p{Cc}|\p{Cs}/u;
 
-export const judgeKey: AskedRule = ({ key, form, lookedUpBy }, { subject }) => {
+export const judgeKey: RequestRule = ({ key, form, lookedUpBy }, { subject }) => {
   const { value } = key;
   if (isLeftToTemplates(form, subject, value)) return NOTHING;
   const found = { rule: 'key-invalid', spot: key } as const;
@@ -37,7 +37,7 @@ export const judgeKey: AskedRule = ({ key, form, lookedUpBy }, { subject }) => {
 };
 
 /** Annotations are merged one by one: what templateDefaults leave out, each template may bring. */
-function isLeftToTemplates(form: Asked['form'], subject: Subject, value: unknown): boolean {
+function isLeftToTemplates(form: MemoizeRequest['form'], subject: Subject, value: unknown): boolean {
   return form === 'annotations' && subject.where === 'templateDefaults' && value === undefined;
 }
 
@@ -78,7 +78,7 @@ export function isConfigMapName(text: string): boolean {
   return checkCacheName(text) === undefined;
 }
 
-export const judgeCacheName: AskedRule = ({ cache, form }, { subject, scope }) => {
+export const judgeCacheName: RequestRule = ({ cache, form }, { subject, scope }) => {
   const { value } = cache;
   if (isLeftToTemplates(form, subject, value)) return NOTHING;
   const found = { rule: 'cache-name-invalid', spot: cache } as const;
@@ -103,7 +103,7 @@ function isLeftToWorkflow(subject: Subject, scope: WorkflowScope): boolean {
   return subject.own.via === undefined && scope.kind !== 'Workflow' && scope.kind !== 'CronWorkflow';
 }
 
-function missingCache(form: Asked['form']): Words {
+function missingCache(form: MemoizeRequest['form']): Words {
   if (form === 'annotations') {
     const message = 'A key is given but no cache, so the step is not cached.';
     return { message, fix: `Name a ConfigMap in the annotation ${CACHE_ANNOTATION}.` };
@@ -130,13 +130,13 @@ function wrongOnes(values: readonly PossibleValue[]): readonly PossibleValue[] {
 
 // ---- maxAge
 
-export const judgeMaxAge: AskedRule = (asked, { subject, scope, context }) => {
-  const { maxAge } = asked;
+export const judgeMaxAge: RequestRule = (request, { subject, scope, context }) => {
+  const { maxAge } = request;
   const { value } = maxAge;
   if (value === undefined) {
     const { argoVersion } = context;
     const isRequired = argoVersion !== 'unknown' && !isOlderThan(argoVersion, 4, 0, 0);
-    if (!isRequired || asked.form !== 'memoize' || asked.lookedUpBy !== 'argo') return NOTHING;
+    if (!isRequired || request.form !== 'memoize' || request.lookedUpBy !== 'argo') return NOTHING;
     const message = 'memoize has no maxAge, and the CRDs that Argo 4.0 and later ship refuse that.';
     return [{ rule: 'max-age-missing', spot: maxAge, message, fix: 'Write one, or "" for entries that never expire.' }];
   }
@@ -149,7 +149,7 @@ export const judgeMaxAge: AskedRule = (asked, { subject, scope, context }) => {
   return possibleValues(value, subject, scope).flatMap((one) => judgeDuration(one, maxAge));
 };
 
-function judgeDuration({ text, isDefault }: PossibleValue, maxAge: Field): readonly Found[] {
+function judgeDuration({ text, isDefault }: PossibleValue, maxAge: Field): readonly Breach[] {
   // A parameter may fill in nothing, which means no limit.
   if (text === '') return NOTHING;
   const found = { spot: maxAge, detail: text, ...atMostWarning(isDefault) };
@@ -164,7 +164,7 @@ function judgeDuration({ text, isDefault }: PossibleValue, maxAge: Field): reado
 }
 
 /** A stored template is not refused for a default: whoever runs it is judged with the values that it gives. */
-function atMostWarning(isDefault: boolean): Pick<Found, 'atMost'> {
+function atMostWarning(isDefault: boolean): Pick<Breach, 'atMost'> {
   return isDefault ? { atMost: 'warn' } : {};
 }
 
@@ -182,17 +182,17 @@ function durationFix(text: string): string {
 
 /** Nobody reads more. */
 const TAG_LIMIT = 100;
-const TAGGED: readonly AskedName[] = ['key', 'cache', 'maxAge'];
+const TAGGED: readonly RequestedField[] = ['key', 'cache', 'maxAge'];
 
-export const judgeTags: AskedRule = (asked, { subject, scope }) => {
+export const judgeTags: RequestRule = (request, { subject, scope }) => {
   return TAGGED.flatMap((name) => {
-    const spot = asked[name];
+    const spot = request[name];
     if (typeof spot.value !== 'string' || !spot.value.includes('{{')) return NOTHING;
     const { tags, isUnclosed } = readTags(spot.value);
     const found = distinctTags(tags)
       .slice(0, TAG_LIMIT)
-      .flatMap((tag): readonly Found[] => {
-        const problem = tagProblem(tag, subject, scope, asked.lookedUpBy);
+      .flatMap((tag): readonly Breach[] => {
+        const problem = tagProblem(tag, subject, scope, request.lookedUpBy);
         if (problem === undefined) return NOTHING;
         const message = `The tag ${quote(`{{${tag.name}}}`)} will stay as it is: ${problem}.`;
         return [{ rule: 'tag-unresolved', spot, message, fix: 'Correct what the tag names.', detail: tag.name }];
@@ -205,7 +205,7 @@ function distinctTags(tags: readonly Tag[]): readonly Tag[] {
   return [...new Map(tags.map((tag) => [`${tag.isExpression} ${tag.name}`, tag])).values()];
 }
 
-function unclosedTag(spot: Field, text: string): Found {
+function unclosedTag(spot: Field, text: string): Breach {
   const message = `${capital(quote(text))} opens a tag that nothing closes.`;
   return { rule: 'tag-unresolved', spot, message, fix: 'Close it with "}}".', detail: text };
 }

@@ -13,10 +13,10 @@ import {
   type Subject,
 } from './subject.ts';
 
-export type AskedName = (typeof FIELDS)[number];
+export type RequestedField = (typeof FIELDS)[number];
 
 /** What a template asks of one of the two that look entries up: the workflow controller, or stepmemo. */
-export interface Asked extends Readonly<Record<AskedName, Field>> {
+export interface MemoizeRequest extends Readonly<Record<RequestedField, Field>> {
   readonly lookedUpBy: 'argo' | 'stepmemo';
   /** Where it is asked: `memoize`, or the first annotation. */
   readonly at: Field;
@@ -27,7 +27,7 @@ export interface Asked extends Readonly<Record<AskedName, Field>> {
  * What the template asks for, with each field's place; empty where it is not memoized. Two askings where Argo looks up
  * by `memoize` while stepmemo goes by the annotations on the pod.
  */
-export function readAsked(subject: Subject): readonly Asked[] {
+export function readRequests(subject: Subject): readonly MemoizeRequest[] {
   const holder = holderOf(subject, 'memoize');
   // What is no object makes the workflow unreadable, and is told as that alone.
   const block = isObject(holder?.template.memoize) ? holder : undefined;
@@ -44,7 +44,7 @@ function isArgosBusiness(subject: Subject, block: Holder): boolean {
   return block.staysWithArgo && !block.isMoved;
 }
 
-function askOfArgo(block: Holder): Asked {
+function askOfArgo(block: Holder): MemoizeRequest {
   return {
     lookedUpBy: 'argo',
     form: 'memoize',
@@ -59,7 +59,7 @@ function askOfArgo(block: Holder): Asked {
  * Field by field: the annotation, else `memoize`, of the template, then of the defaults (a block that moves becomes
  * annotations, all three of them, so it hides the defaults' whole).
  */
-function askOfStepmemo(subject: Subject, block: Holder | undefined, isArgos: boolean): Asked | undefined {
+function askOfStepmemo(subject: Subject, block: Holder | undefined, isArgos: boolean): MemoizeRequest | undefined {
   if (!canServe(subject)) return undefined;
   const used = isArgos ? undefined : block;
   const [key, cache, maxAge] = FIELDS.map((name) => annotated(subject, name, used));
@@ -82,13 +82,13 @@ function canServe(subject: Subject): boolean {
   return subject.makesPod && (subject.kind !== 'resource' || isResourceAllowed(subject));
 }
 
-function missing({ own }: Subject, name: AskedName): Field {
+function missing({ own }: Subject, name: RequestedField): Field {
   return { place: annotationPlace(own, ANNOTATION_OF[name]), via: own.via, value: undefined };
 }
 
 function annotated(
   subject: Subject,
-  name: AskedName,
+  name: RequestedField,
   block: Holder | undefined,
 ): (Field & { readonly isFromDefaults: boolean }) | undefined {
   const annotation = ANNOTATION_OF[name];

@@ -1,12 +1,12 @@
-import type { Asked } from './asked.ts';
 import type { PolicyContext } from './context.ts';
+import type { MemoizeRequest } from './request.ts';
 import type { Rule } from './rules.ts';
 import type { WorkflowScope } from './scope.ts';
 import type { Severity } from './settings.ts';
 import type { Spot, Subject } from './subject.ts';
 
 /** What a rule found, before settings say how bad that is. */
-export interface Found {
+export interface Breach {
   readonly rule: Rule;
   readonly spot: Spot;
   /** What is wrong, as one sentence. */
@@ -27,6 +27,6 @@ export interface RuleInput {
 }
 
 /** A rule about what one template asks for. */
-export type AskedRule = (asked: Asked, input: RuleInput) => readonly Found[];
+export type RequestRule = (request: MemoizeRequest, input: RuleInput) => readonly Breach[];
 
-export const NOTHING: readonly Found[] = [];
+export const NOTHING: readonly Breach[] = [];

@@ -8,26 +8,26 @@ import type { PodRecord } from './pod-table.ts';
 import { readWorkflow } from './read-workflow.ts';
 import { nodeIdOf, readOwnEnd, readStepPod } from './step-pod.ts';
 
-/** What has been looked at while one pod was worked on; facts for its plan. Forgotten afterwards: looks are live. */
-export type Looked = {
+/** What was read live while one pod was worked on, for its plan. Forgotten afterwards. */
+export type LiveFacts = {
   -readonly [Name in 'decision' | 'result' | 'workflow' | 'plan' | 'isStored']?: PodFacts[Name];
 } & { isGone?: boolean; isPodFresh?: boolean; object?: KubeObject };
 
-/** Takes one look; undefined when it is in `looked`, else why there is none. */
+/** Takes one look; undefined when what it found is in `facts`, else why there is none. */
 export async function takeLook(
   context: LiveContext,
   record: PodRecord,
-  looked: Looked,
+  facts: LiveFacts,
   at: Look,
   nowMs: number,
 ): Promise<KubeFailure | undefined> {
   switch (at) {
     case 'result':
-      return lookAtResult(context, record, looked, nowMs);
+      return lookAtResult(context, record, facts, nowMs);
     case 'pod':
-      return lookAtPod(context, record, looked);
+      return lookAtPod(context, record, facts);
     default:
-      return lookWithObject(context, record, looked, at, nowMs);
+      return lookWithObject(context, record, facts, at, nowMs);
   }
 }
 
@@ -35,27 +35,27 @@ export async function takeLook(
 async function lookWithObject(
   context: LiveContext,
   record: PodRecord,
-  looked: Looked,
+  facts: LiveFacts,
   at: Exclude<Look, 'result' | 'pod'>,
   nowMs: number,
 ): Promise<KubeFailure | undefined> {
-  const object = looked.object ?? record.pod.body.value;
-  if (object === undefined) return lookAtPod(context, record, looked);
-  looked.object = object;
+  const object = facts.object ?? record.pod.body.value;
+  if (object === undefined) return lookAtPod(context, record, facts);
+  facts.object = object;
   switch (at) {
     case 'decision': {
       const decided = await decideLive(context, record.pod, object, new Date(nowMs));
       if (!decided.ok) return decided;
-      looked.decision = decided.value;
+      facts.decision = decided.value;
       return undefined;
     }
     case 'workflow':
-      return lookAtWorkflow(context, object, looked);
+      return lookAtWorkflow(context, object, facts);
     case 'plan': {
       const planned = await planCapture(context, record.pod, object);
       if (!planned.ok) return planned;
-      looked.plan = planned.value;
-      looked.isStored = isStored(context, record, planned.value);
+      facts.plan = planned.value;
+      facts.isStored = isStored(context, record, planned.value);
       return undefined;
     }
   }
@@ -64,18 +64,18 @@ async function lookWithObject(
 async function lookAtResult(
   { kube }: LiveContext,
   record: PodRecord,
-  looked: Looked,
+  facts: LiveFacts,
   nowMs: number,
 ): Promise<KubeFailure | undefined> {
   const { pod } = record;
   const nodeId = nodeIdOf(pod);
   if (nodeId === undefined) {
-    looked.result = 'none';
+    facts.result = 'none';
     return undefined;
   }
   const answer = await kube.get({ resource: RESOURCES.workflowTaskResults, namespace: pod.namespace, name: nodeId });
-  looked.result = readAnswer(answer.ok ? answer.value : undefined, answer.ok ? 0 : answer.status);
-  if (typeof looked.result === 'object' && looked.result.markedPodUid === pod.uid) record.resultMadeAtMs ??= nowMs;
+  facts.result = readAnswer(answer.ok ? answer.value : undefined, answer.ok ? 0 : answer.status);
+  if (typeof facts.result === 'object' && facts.result.markedPodUid === pod.uid) record.resultMadeAtMs ??= nowMs;
   return answer.ok || answer.status === 404 ? undefined : answer;
 }
 
@@ -87,18 +87,18 @@ function readAnswer(object: KubeObject | undefined, status: number): TaskResult 
 async function lookAtWorkflow(
   { kube }: LiveContext,
   object: KubeObject,
-  looked: Looked,
+  facts: LiveFacts,
 ): Promise<KubeFailure | undefined> {
   const identified = identifyStep(object);
   const answer = identified.ok
     ? await readWorkflow(kube, identified.step)
     : { ok: true as const, value: { is: 'unreadable' as const } };
   // Without an answer nothing is known, which is no answer of its own.
-  looked.workflow = answer.ok ? answer.value : { is: 'unreadable' };
+  facts.workflow = answer.ok ? answer.value : { is: 'unreadable' };
   return answer.ok ? undefined : answer;
 }
 
-async function lookAtPod({ kube }: LiveContext, record: PodRecord, looked: Looked): Promise<KubeFailure | undefined> {
+async function lookAtPod({ kube }: LiveContext, record: PodRecord, facts: LiveFacts): Promise<KubeFailure | undefined> {
   const { namespace, name, uid } = record.pod;
   const answer = await kube.get({ resource: RESOURCES.pods, namespace, name });
   if (!answer.ok && answer.status !== 404) return answer;
@@ -106,11 +106,11 @@ async function lookAtPod({ kube }: LiveContext, record: PodRecord, looked: Looke
   if (pod?.uid === uid) {
     // Before it is taken in: there may be no room for its body even now.
     const { value } = pod.body;
-    if (value !== undefined) looked.object = value;
-    looked.isPodFresh = true;
+    if (value !== undefined) facts.object = value;
+    facts.isPodFresh = true;
     record.take(pod);
   } else {
-    looked.isGone = true;
+    facts.isGone = true;
   }
   return undefined;
 }
