@@ -20,6 +20,7 @@ import { type WatchedCluster, watchCluster } from '../../src/informers/watch-clu
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeObject, type KubeWatchApi, type ObjectPath, RESOURCES } from '../../src/kube/types.ts';
 import { digestOf } from '../../src/sidecar/captured.ts';
+import { buildPod } from '../support/argo-pod.ts';
 import { clusterInfo, createNamespace, kubeAs, kubeAsController, must, type TestKube, waitFor } from './harness.ts';
 
 /*
@@ -167,56 +168,31 @@ const TEMPLATE = {
 function podOf(workflow: KubeObject, parts: StepParts): KubeObject {
   const { gates = [HIT_GATE], decision = 'hit', key = 'key', cache = 'cache', version = '4.0.5' } = parts;
   const name = workflow.metadata?.name ?? '';
-  const template = { ...TEMPLATE, ...(parts.daemon === true && { daemon: true }) };
-  const env = [{ name: 'ARGO_NODE_ID', value: name }];
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {
-      name,
-      labels: {
-        'workflows.argoproj.io/workflow': name,
-        'workflows.argoproj.io/completed': 'false',
-        ...parts.labels,
-      },
-      annotations: {
-        'workflows.argoproj.io/node-id': name,
-        'workflows.argoproj.io/node-name': name,
-        'stepmemo.io/key': key,
-        'stepmemo.io/cache': cache,
-        ...(decision !== '' && { [DECISION_ANNOTATION]: decision, [REASON_ANNOTATION]: 'fresh-entry' }),
-        ...parts.annotations,
-      },
-      ...(parts.finalizers && { finalizers: parts.finalizers }),
-      ownerReferences: [
-        {
-          apiVersion: 'argoproj.io/v1alpha1',
-          kind: 'Workflow',
-          name,
-          uid: workflow.metadata?.uid ?? '',
-          controller: true,
-          blockOwnerDeletion: true,
-        },
-      ],
+  const pod = buildPod({
+    name,
+    workflow: name,
+    workflowUid: workflow.metadata?.uid ?? '',
+    nodeId: name,
+    template: { ...TEMPLATE, ...(parts.daemon === true && { daemon: true }) },
+    executor: `argoexec:${version}`,
+    isOffloaded: parts.isOffloaded === true,
+    labels: { ...parts.labels },
+    annotations: {
+      'stepmemo.io/key': key,
+      'stepmemo.io/cache': cache,
+      ...(decision !== '' && { [DECISION_ANNOTATION]: decision, [REASON_ANNOTATION]: 'fresh-entry' }),
+      ...parts.annotations,
     },
+  });
+  const { namespace: _, ...metadata } = pod.metadata;
+  const sidecar = parts.hasSidecar === true ? [{ name: CAPTURE_CONTAINER, image: 'stepmemo:local' }] : [];
+  return {
+    ...pod,
+    metadata: { ...metadata, ...(parts.finalizers && { finalizers: parts.finalizers }) },
     spec: {
-      restartPolicy: 'Never',
+      ...pod.spec,
       schedulingGates: gates.map((gate) => ({ name: gate })),
-      initContainers: [
-        {
-          name: 'init',
-          image: `argoexec:${version}`,
-          env: [
-            ...env,
-            { name: 'ARGO_TEMPLATE', value: parts.isOffloaded === true ? 'offloaded' : JSON.stringify(template) },
-          ],
-        },
-      ],
-      containers: [
-        { name: 'wait', image: `argoexec:${version}`, env },
-        { name: 'main', image: 'none', env: [...env, { name: 'ARGO_INCLUDE_SCRIPT_OUTPUT', value: 'false' }] },
-        ...(parts.hasSidecar === true ? [{ name: CAPTURE_CONTAINER, image: 'stepmemo:local' }] : []),
-      ],
+      containers: [...(pod.spec.containers as readonly object[]), ...sidecar],
     },
   };
 }

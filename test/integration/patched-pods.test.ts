@@ -6,7 +6,8 @@ import { judgePod } from '../../src/step/decide-pod.ts';
 import type { Verdict } from '../../src/step/decision.ts';
 import type { LimitRangeItem } from '../../src/step/known-cluster.ts';
 import { readReviews, toManaged } from '../golden/recorded.ts';
-import { buildCluster, CONTROLLER, MANAGED, SETTINGS } from '../unit/step/builders.ts';
+import { MANAGED } from '../support/argo-pod.ts';
+import { buildCluster, CONTROLLER, SETTINGS } from '../unit/step/builders.ts';
 import { type Answer, createNamespace, kubeAs, kubeAsController, type TestKube, waitFor } from './harness.ts';
 
 /*

@@ -8,7 +8,7 @@ import {
   versionOf,
 } from '../../../src/argo/pod-version.ts';
 import { versionFrom } from '../../../src/argo/versions.ts';
-import { buildPod, LAYOUTS, type Layout } from '../step/builders.ts';
+import { buildPod, LAYOUTS, type Layout } from '../../support/argo-pod.ts';
 
 type Json = Record<string, unknown>;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { identifyStep } from '../../../src/argo/step.ts';
-import { buildPod, LAYOUTS, type PodOptions } from '../step/builders.ts';
+import { buildPod, LAYOUTS, type PodOptions } from '../../support/argo-pod.ts';
 
 type Json = Record<string, unknown>;
 

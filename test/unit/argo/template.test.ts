@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { findOverlappingMount, parseTemplate, readTemplate } from '../../../src/argo/template.ts';
-import { buildPod, CONTAINER, LAYOUTS, PLAIN_TEMPLATE } from '../step/builders.ts';
+import { buildPod, CONTAINER, LAYOUTS, PLAIN_TEMPLATE } from '../../support/argo-pod.ts';
 
 type Json = Record<string, unknown>;
 

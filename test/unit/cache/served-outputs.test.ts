@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseTemplate, type StepTemplate } from '../../../src/argo/template.ts';
 import type { Entry } from '../../../src/cache/entry.ts';
 import { missingOutputs, noteStores, rebuildOutputs } from '../../../src/cache/served-outputs.ts';
-import { CONTAINER } from '../step/builders.ts';
+import { CONTAINER } from '../../support/argo-pod.ts';
 
 type Json = Record<string, unknown>;
 

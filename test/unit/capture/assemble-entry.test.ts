@@ -4,7 +4,8 @@ import { identifyStep } from '../../../src/argo/step.ts';
 import { parseTemplate, type StepTemplate } from '../../../src/argo/template.ts';
 import { type AssembleInput, assembleEntry } from '../../../src/capture/assemble-entry.ts';
 import { type Captured, digestOf } from '../../../src/sidecar/captured.ts';
-import { buildPod, CONTAINER, NOW, type PodOptions } from '../step/builders.ts';
+import { buildPod, CONTAINER, type PodOptions } from '../../support/argo-pod.ts';
+import { NOW } from '../step/builders.ts';
 
 type Json = Record<string, unknown>;
 

@@ -13,6 +13,7 @@ import { type WatchedResult, watchedResult } from '../../../src/controller/resul
 import { readOwnEnd, readStepPod, type StepPod } from '../../../src/controller/step-pod.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import type { PodDecision } from '../../../src/step/decision.ts';
+import { buildPod } from '../../support/argo-pod.ts';
 
 /** Noon of some day: what `nowMs` is unless a test says otherwise. */
 export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
@@ -41,43 +42,35 @@ const TEMPLATE = {
   container: { image: 'none' },
 };
 
-/** A step pod of Argo as the API server gives it, as far as the controller reads it. */
+/** A step pod of Argo as the API server gives it, with the containers that `states` names. */
 export function podObject(parts: PodParts = {}): KubeObject {
   const { gates = [], phase = 'Pending', states = { wait: 'unknown', main: 'unknown' }, version = '4.0.5' } = parts;
   const endedAt = new Date(NOW_MS - (parts.secondsSinceEnd ?? 0) * 1000).toISOString();
-  const names = Object.keys(states);
-  const env = [{ name: 'ARGO_NODE_ID', value: 'wf-1' }];
+  const pod = buildPod({
+    name: 'wf-work-1',
+    namespace: 'team',
+    nodeId: 'wf-1',
+    template: TEMPLATE,
+    executor: `argoexec:${version}`,
+    labels: { ...parts.labels },
+    annotations: { 'stepmemo.io/key': 'k', 'stepmemo.io/cache': 'c', ...parts.annotations },
+  });
+  const made = pod.spec.containers as readonly { name: string }[];
   return {
-    apiVersion: 'v1',
-    kind: 'Pod',
+    ...pod,
     metadata: {
-      name: 'wf-work-1',
-      namespace: 'team',
+      ...pod.metadata,
       uid: 'uid-1',
       resourceVersion: '10',
       creationTimestamp: '2026-01-02T11:00:00Z',
-      labels: { 'workflows.argoproj.io/workflow': 'wf', ...parts.labels },
-      annotations: {
-        'workflows.argoproj.io/node-id': 'wf-1',
-        'stepmemo.io/key': 'k',
-        'stepmemo.io/cache': 'c',
-        ...parts.annotations,
-      },
       ...(parts.isBeingDeleted === true && { deletionTimestamp: '2026-01-02T11:59:00Z' }),
-      ownerReferences: [
-        { apiVersion: 'argoproj.io/v1alpha1', kind: 'Workflow', name: 'wf', uid: 'wf-uid', controller: true },
-      ],
     },
     spec: {
+      ...pod.spec,
       schedulingGates: gates.map((name) => ({ name })),
-      initContainers: [
-        {
-          name: 'init',
-          image: `argoexec:${version}`,
-          env: [...env, { name: 'ARGO_TEMPLATE', value: JSON.stringify(TEMPLATE) }],
-        },
-      ],
-      containers: names.map((name) => ({ name, image: name === 'wait' ? `argoexec:${version}` : 'none', env })),
+      containers: Object.keys(states).map(
+        (name) => made.find((container) => container.name === name) ?? { name, image: 'none' },
+      ),
     },
     ...(parts.hasStatus !== false && {
       status: {

@@ -176,7 +176,7 @@ describe('the outputs of task results', () => {
   test('share one memory with the bodies of pods', () => {
     const memory = createStepMemory(4_000_000);
     const table = new ResultTable(memory);
-    const hostile = Array.from({ length: 400 }, (_, at) => ({
+    const hostile = Array.from({ length: 100 }, (_, at) => ({
       ...largeOf({}),
       nodeId: `wf-${at}`,
       namespace: 'hostile',

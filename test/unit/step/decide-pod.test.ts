@@ -1,22 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { decidePod } from '../../../src/step/decide-pod.ts';
 import {
-  buildCluster,
-  buildEntry,
   buildPod,
-  type ClusterOptions,
   CONTAINER,
-  CONTROLLER,
   LAYOUTS,
   MANAGED,
   MEMOIZE,
-  NATIVE,
-  NOW,
   OUT,
   PLAIN_TEMPLATE,
   type PodOptions,
-  SETTINGS,
-} from './builders.ts';
+} from '../../support/argo-pod.ts';
+import { buildCluster, buildEntry, type ClusterOptions, CONTROLLER, NATIVE, NOW, SETTINGS } from './builders.ts';
 
 interface Case {
   readonly pod?: PodOptions;

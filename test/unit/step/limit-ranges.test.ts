@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { parseQuantity } from '../../../src/base/quantity.ts';
 import type { LimitRangeItem } from '../../../src/step/known-cluster.ts';
 import { fitLimitRanges, type Resources } from '../../../src/step/limit-ranges.ts';
-import { buildPod, SETTINGS } from './builders.ts';
+import { buildPod } from '../../support/argo-pod.ts';
+import { SETTINGS } from './builders.ts';
 
 type Json = Record<string, unknown>;
 const AS_CONFIGURED: Resources = { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '500m', memory: '128Mi' } };

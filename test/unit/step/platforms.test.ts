@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decidePod } from '../../../src/step/decide-pod.ts';
 import { findForeignPlatform } from '../../../src/step/platforms.ts';
-import { buildCluster, buildPod, CONTROLLER, MANAGED, NOW, SETTINGS } from './builders.ts';
+import { buildPod, MANAGED } from '../../support/argo-pod.ts';
+import { buildCluster, CONTROLLER, NOW, SETTINGS } from './builders.ts';
 
 const AMD = ['linux/amd64'];
 const BOTH = ['linux/amd64', 'linux/arm64'];

@@ -6,21 +6,16 @@ import { SIDECAR_COMMAND } from '../../../src/sidecar/command.ts';
 import { judgePod } from '../../../src/step/decide-pod.ts';
 import type { KnownCluster } from '../../../src/step/known-cluster.ts';
 import {
-  buildCluster,
-  buildEntry,
   buildPod,
   CONTAINER,
-  CONTROLLER,
   LAYOUTS,
   MANAGED,
   MEMOIZE,
-  NATIVE,
-  NOW,
   OUT,
   PLAIN_TEMPLATE,
   type PodOptions,
-  SETTINGS,
-} from './builders.ts';
+} from '../../support/argo-pod.ts';
+import { buildCluster, buildEntry, CONTROLLER, NATIVE, NOW, SETTINGS } from './builders.ts';
 
 type Json = Record<string, unknown>;
 interface Spec {
