@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image for amd64 and arm64 as a release does, joins both into one index in a registry of this machine, and looks
-# at what the registry then holds. On a full cluster, where one is up, the demo then installs stepmemo from that registry.
+# at what the registry then holds. On a full cluster, where one is up, stepmemo is then installed from that registry, seen to serve
+# hits and removed: by the demo, by kustomize and by Helm.
 # Nothing is emulated.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$CLUSTER_DIR/lib/images.sh"
@@ -92,6 +93,58 @@ look_at() { # ARCHITECTURE
 
 manifest() { curl -sf -H "Accept: $2" "http://$REGISTRY/v2/stepmemo/manifests/$1"; } # REFERENCE TYPE
 
+# --- installed from there ----------------------------------------------------------------------
+
+# A stranger's walk: the commands of the README, each way, up to a hit, and away again.
+install_each_way() {
+  local helm way t
+  helm=$("$CLUSTER_DIR/build.sh" helm 3 | tail -n 1)
+  export PATH=$RUN/bin:$PATH
+  for way in demo kustomize helm; do
+    t=$SECONDS
+    "install_by_$way" >"$CACHE/log/install-$way.log" 2>&1 || { tail -n 20 "$CACHE/log/install-$way.log" >&2; die "$way: no hit"; }
+    say "$way: a miss and hits after $((SECONDS - t)) s"
+    t=$SECONDS
+    "remove_by_$way" >"$CACHE/log/remove-$way.log" 2>&1 || { tail -n 20 "$CACHE/log/remove-$way.log" >&2; die "$way: not removed"; }
+    no_trace
+    say "$way: removed without a trace after $((SECONDS - t)) s"
+  done
+}
+
+see_hits() { "$ROOT/node_modules/.bin/node" "$ROOT/scripts/demo.ts" --kubeconfig "$KUBECONFIG" --kubectl "$RUN/bin/kubectl"; }
+stepmemo() { "$ROOT/bin/stepmemo.mjs" "$@"; }
+
+install_by_demo() { CONFIRM=1 IMAGE=$IMAGE:$VERSION "$ROOT/scripts/demo.sh" --kubeconfig "$KUBECONFIG"; }
+remove_by_demo() { stepmemo uninstall --yes; }
+
+install_by_kustomize() {
+  mkdir -p "$WORK/overlay"
+  cp -r "$ROOT/manifests" "$WORK/overlay/"
+  cat >"$WORK/overlay/kustomization.yaml" <<YAML
+resources: [manifests/base]
+images: [{name: stepmemo, newName: $IMAGE, newTag: "$VERSION"}]
+transformers: [manifests/wiring]
+YAML
+  kubectl apply -k "$WORK/overlay"
+  kubectl -n stepmemo rollout status deployment/stepmemo --timeout=180s
+  see_hits
+}
+remove_by_kustomize() { stepmemo uninstall --yes; }
+
+install_by_helm() {
+  "$helm" install stepmemo "$ROOT/charts/stepmemo" -n stepmemo --create-namespace --wait \
+    --set "image.repository=$IMAGE" --set "image.tag=$VERSION"
+  see_hits
+}
+remove_by_helm() { "$helm" uninstall stepmemo -n stepmemo --wait; }
+
+no_trace() {
+  local kinds left
+  kinds=$(kubectl api-resources --verbs=list -o name | grep -vE '^events|^pods\.metrics|^nodes\.metrics' | paste -sd,)
+  left=$(kubectl get "$kinds" -A -l app.kubernetes.io/part-of=stepmemo -o name 2>/dev/null)
+  [ -z "$left" ] || die "left behind: $left"
+}
+
 # --- all of it ---------------------------------------------------------------------------------
 
 [ -e "$ROOT/dist/stepmemo.mjs" ] || die "dist/ is not built: make build"
@@ -117,8 +170,5 @@ manifest "$VERSION" application/vnd.docker.distribution.manifest.list.v2+json >"
 look_at amd64
 look_at arm64
 say "one index has both: $IMAGE:$VERSION"
-if is_full; then
-  PATH=$RUN/bin:$PATH CONFIRM=1 IMAGE=$IMAGE:$VERSION "$ROOT/scripts/demo.sh" --kubeconfig "$KUBECONFIG"
-else
-  say "no full cluster is up at $RUN: not installed from the registry"
-fi
+is_full || { say "no full cluster is up at $RUN: not installed from the registry"; exit 0; }
+install_each_way

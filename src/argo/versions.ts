@@ -44,6 +44,14 @@ export function losesStepsOutputs(version: ArgoVersion): boolean {
   return version.major === 4 && isOlderThan(version, 4, 0, 9);
 }
 
+/**
+ * Whether steps that follow on a containerSet all hang on its last containers (operator.go:getOutboundNodes, since 3.5.9): before,
+ * only the first of them did, and the others on that one.
+ */
+export function linksContainers(version: ArgoVersion): boolean {
+  return !isOlderThan(version, 3, 5, 9);
+}
+
 /** The tag of an image reference: what follows the last `:` of its last part, without a digest. */
 export function imageTag(image: string): string | undefined {
   const withoutDigest = image.split('@', 1)[0] ?? '';

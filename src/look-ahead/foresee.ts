@@ -91,13 +91,14 @@ const SIZE_LIMIT = 900 * 1024;
 
 /** Walks the Workflow, and judges what comes of it. */
 export function foresee(
-  { object, namespace, now, lookUp, lookUpTemplate, lookUpRepository, isOverdue }: ForesightInput,
+  { object, namespace, argo, now, lookUp, lookUpTemplate, lookUpRepository, isOverdue }: ForesightInput,
   where: Pick<WalkInput, 'workflowName' | 'present'>,
 ): Outcome {
   const room = SIZE_LIMIT - JSON.stringify(object).length;
   const walked = walkAhead({
     ...where,
     isNameKnown: true,
+    ...(argo.version !== 'unknown' && { argoVersion: argo.version }),
     namespace: String(asObject(object.metadata).namespace ?? ''),
     spec: asObject(object.spec),
     mode: namespace?.memoize ?? 'managed',

@@ -127,6 +127,7 @@ function runsOf(
   const { nodes } = walkAhead({
     workflowName: metadata.name,
     isNameKnown: true,
+    ...(version !== undefined && { argoVersion: version }),
     namespace: 'default',
     spec,
     mode: 'managed',

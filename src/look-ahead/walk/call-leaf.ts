@@ -1,10 +1,10 @@
 /** A step that makes a pod: served with its entry, or followed where its pod is there. */
-import { isObject, type JsonObject } from '../../base/json.ts';
+import type { JsonObject } from '../../base/json.ts';
 import { hasMain, outputValues } from '../leaf.ts';
 import { SERVED_AHEAD, SERVED_AT_SUBMISSION } from '../node.ts';
 import { type PresentNode, valuesOf } from '../present.ts';
 import { nodeInputs } from '../scopes.ts';
-import { addContainers } from './containers.ts';
+import { addContainers, readContainers } from './containers.ts';
 import type { Outcome, Place } from './outcome.ts';
 import type { WalkState } from './state.ts';
 
@@ -20,6 +20,7 @@ export function serveLeaf(state: WalkState, place: Place, template: JsonObject):
     return { is: 'open', id: undefined, mayErr: false };
   }
   const { key, cache, message, outputs } = judged;
+  const containers = readContainers(state, place, template);
   state.leaves.push({ nodeName, key, cache, message, outcome: 'hit' });
   const isBegun = state.input.present !== undefined;
   const id = state.addNode(place, {
@@ -33,8 +34,8 @@ export function serveLeaf(state: WalkState, place: Place, template: JsonObject):
     ...(!isBegun && { memoizationStatus: { hit: true, key, cacheName: cache } }),
     taskResultSynced: true,
   });
-  const outbound = isObject(template.containerSet) ? addContainers(state, place, template, id) : [id];
-  return { is: 'served', id, outbound, values: outputValues(outputs) };
+  if (containers !== undefined) addContainers(state, place, containers);
+  return { is: 'served', id, outbound: containers?.last ?? [id], values: outputValues(outputs) };
 }
 
 /** A step that has a pod: its outputs are certain once stepmemo has ended that, and with them what follows. */

@@ -1,4 +1,5 @@
 /** What one walk knows and has found so far, and the bounds that it keeps: what all of its parts share. */
+import type { ArgoVersion } from '../../argo/versions.ts';
 import type { JsonObject } from '../../base/json.ts';
 import { type JudgedLeaf, judgeLeaf, type LeafContext } from '../leaf.ts';
 import { hasEnded, hasEndedWell, PresentNodes, type ServedOutputs, valuesOf } from '../present.ts';
@@ -11,6 +12,8 @@ import type { Leaf, Outcome, Place } from './outcome.ts';
 export interface WalkInput extends Workflow, LeafContext {
   /** Stored template objects; none is known where it is left out. */
   readonly lookUpTemplate?: LookUpTemplate;
+  /** Of the controller; one of today where it is left out. */
+  readonly argoVersion?: ArgoVersion;
   /** How much the nodes may take; no bound where it is left out. */
   readonly roomBytes?: number;
   /** Whether the time is up: what is not foreseen by then is left to the pods. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type ArgoVersion, versionFrom } from '../../../src/argo/versions.ts';
 import type { JsonObject } from '../../../src/base/json.ts';
 import type { EntryLookup } from '../../../src/cache/entry.ts';
 import { findBrokenRule } from '../../../src/look-ahead/check-nodes.ts';
@@ -85,17 +86,29 @@ describe('what is foreseen', () => {
     expect(findBrokenRule('wf', nodes)).toBeUndefined();
   });
 
-  it('leaves a retried containerSet, and one whose containers depend on each other too often, to its pod', () => {
+  it('leaves a containerSet to its pod that is retried, complicated, or one of an old Argo', () => {
     const layers = Array.from({ length: 8 }, (_, layer) => {
       const dependencies = layer === 0 ? [] : ['a', 'b', 'c'].map((name) => `${name}${layer - 1}`);
       return ['a', 'b', 'c'].map((name) => ({ name: `${name}${layer}`, image: 'i', dependencies }));
     }).flat();
     const { container: _, outputs: __, ...rest } = WORK;
-    const of = (more: object) => {
+    const of = (more: object, argoVersion?: ArgoVersion) => {
       const set = { ...rest, name: 'set', containerSet: { containers: [{ name: 'main' }] }, ...more };
       const main = { name: 'main', steps: [[{ ...call('s', 'one'), template: 'set' }]] };
-      return walk(main, { one: 'two' }, { templates: [main, set] }).leaves.map(({ message }) => message);
+      const { leaves } = walkAhead({
+        workflowName: 'wf',
+        isNameKnown: true,
+        namespace: 'default',
+        spec: { entrypoint: 'main', templates: [main, set] },
+        mode: 'managed',
+        lookUp: entries({ one: 'two' }),
+        now: NOW,
+        ...(argoVersion !== undefined && { argoVersion }),
+      });
+      return leaves.map(({ message }) => message);
     };
+    expect(of({}, versionFrom(3, 5, 8))).toEqual(['before Argo 3.5.9 a containerSet is left to its pod']);
+    expect(of({}, versionFrom(3, 5, 9)).join()).not.toContain('containerSet');
     expect(of({ retryStrategy: { limit: '1' } })).toEqual(['its template is retried as a whole']);
     expect(of({ containerSet: { containers: layers } }).join()).toContain('depend on each other in too many ways');
   });
