@@ -161,7 +161,7 @@ program
 
 program
   .command('doctor')
-  .description('look at an installation of stepmemo and say what is wrong with it, and what mends it')
+  .description('look at an installation of stepmemo and say what is wrong with it, and how to fix it')
   .option('--own-namespace <name>', 'where stepmemo runs', 'stepmemo')
   .addOption(outputOption())
   .action(async (flags: LookFlags) => {

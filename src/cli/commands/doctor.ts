@@ -13,7 +13,7 @@ export interface DoctorOptions {
 const EXIT_UNCHECKED = 3;
 
 /**
- * `stepmemo doctor`: looks at an installation and says what is wrong with it, and what mends it. Changes nothing; the one thing
+ * `stepmemo doctor`: looks at an installation and says what is wrong with it, and how to fix it. Changes nothing; the one thing
  * that it creates is a dry run. Exit code 0; 1 where there is a problem; 3 where there is none but not all could be checked.
  */
 export async function runDoctor(

@@ -60,7 +60,7 @@ export async function runUninstall(options: UninstallOptions, deps: KubeCommandD
     return fail(
       out,
       'uninstall',
-      `${error.message} Mend that and run it again: what is done already stays done.`,
+      `${error.message} Fix that and run it again: completed steps are not repeated.`,
       EXIT_UNDONE,
     );
   }
@@ -90,7 +90,7 @@ async function carryOut(plan: UninstallPlan, options: UninstallOptions, deps: Ku
     if (wasDeleted(nameObject(result), await removeResult(kube, result))) out.print(`deleted ${nameObject(result)}`);
   }
   if (!arePodsFree || !areTemplatesBack) {
-    return fail(out, 'uninstall', 'the rest of stepmemo stays until that is mended; then run it again.', EXIT_UNDONE);
+    return fail(out, 'uninstall', 'the rest of stepmemo stays until that is fixed; then run it again.', EXIT_UNDONE);
   }
   await removeAll(plan.caches, kube, out);
   if (options.prepare) {
