@@ -136,7 +136,7 @@ install_by_helm() {
     --set "image.repository=$IMAGE" --set "image.tag=$VERSION"
   see_hits
 }
-remove_by_helm() { "$helm" uninstall stepmemo -n stepmemo --wait; }
+remove_by_helm() { "$helm" uninstall stepmemo -n stepmemo --wait && kubectl delete namespace stepmemo; } # Helm leaves it
 
 no_trace() {
   local kinds left

@@ -8,7 +8,7 @@ import { waitFor } from './wait-for.ts';
 
 /*
  * What a workflow takes whose steps are cached: by look-ahead, by the pods' way, and by Argo's own memoization where its
- * controller may write ConfigMaps (`--native`; cluster/argo-native-role.yaml). docs/performance.md says how to read it. Works in
+ * controller may write ConfigMaps (`--native`; manifests/extras/controller-cache-role). docs/performance.md says how to read it. Works in
  * namespaces of its own, which it deletes, and for Argo's own with caches named bench-… in the controller's namespace.
  */
 const { values: options } = parseArgs({
