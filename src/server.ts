@@ -146,6 +146,7 @@ export async function startServer(given: Config, log: Log): Promise<RunningServe
     hasPodOf: controller.hasPodOf,
     kube,
     recordEvent,
+    log,
     everyMs: Math.min(TROUBLES_EVERY_MS, config.selfCheckSeconds * 1000),
   });
   const beforeMetrics = (): void => metrics.setMissingOutagePolicies(cluster.missingOutagePolicies.length);

@@ -1,3 +1,4 @@
+import type { Log } from '../base/log.ts';
 import type { Reason } from '../base/reasons.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
 import type { EventInput, RecordEvent } from '../telemetry/events.ts';
@@ -30,6 +31,7 @@ export interface TroubleTellerOptions {
   readonly hasPodOf: (namespace: string, workflow: string) => boolean;
   readonly kube: Pick<KubeApi, 'get'>;
   readonly recordEvent: RecordEvent;
+  readonly log: Pick<Log, 'warn'>;
   /** How often to look, in milliseconds. */
   readonly everyMs: number;
   /** The clock, in milliseconds. */
@@ -48,7 +50,7 @@ const MOST_READ = 50;
  * @returns a function that ends it
  */
 export function startTroubleTeller(options: TroubleTellerOptions): () => void {
-  const { troubles, isLeader, everyMs, namespace, recordEvent } = options;
+  const { troubles, isLeader, everyMs, namespace, recordEvent, log } = options;
   const mayTell = createHourly(options.nowMs ?? Date.now);
   let before: readonly string[] = [];
 
@@ -64,7 +66,9 @@ export function startTroubleTeller(options: TroubleTellerOptions): () => void {
     await tellUsers(options, lasting, mayTell);
   }
 
-  const timer = setInterval(() => void look().catch(() => undefined), everyMs);
+  const timer = setInterval(() => {
+    look().catch((error: unknown) => log.warn({ err: error }, 'what is wrong could not be told'));
+  }, everyMs);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createLog } from '../../../src/base/log.ts';
 import type { SeenWorkflow } from '../../../src/controller/result-table.ts';
 import { startTroubleTeller, type Trouble } from '../../../src/controller/tell-troubles.ts';
 import type { KubeObject, ObjectPath } from '../../../src/kube/types.ts';
@@ -32,6 +33,7 @@ beforeEach(() => {
     hasPodOf: (namespace, name) => reached.has(`${namespace}/${name}`),
     kube: { get },
     everyMs: 60_000,
+    log: createLog('fatal'),
     recordEvent: ({ regarding, reason, message }) =>
       void told.push(`${regarding.kind} ${regarding.namespace}/${regarding.name} ${reason}: ${message}`),
   });
