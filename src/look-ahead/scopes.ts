@@ -89,12 +89,29 @@ export function readOutputs(template: JsonObject, scope: Values): Values {
   for (const declared of parametersOf(template.outputs)) {
     const { parameter, ...others } = asObject(declared.valueFrom);
     if (Object.keys(others).length > 0) throw new Unforeseen(`the output ${declared.name} comes from elsewhere`);
-    const tag = /^\{\{\s*([^{}=]+?)\s*\}\}$/.exec(typeof parameter === 'string' ? parameter : '')?.[1];
+    const tag = outputTag(parameter);
     const value = tag === undefined ? undefined : scope.get(tag);
     if (value === undefined) throw new Unforeseen(`the output ${declared.name} is not known`);
     values.set(`outputs.parameters.${declared.name}`, safeValue(value, `the output ${declared.name}`));
   }
   return values;
+}
+
+function outputTag(parameter: unknown): string | undefined {
+  return /^\{\{\s*([^{}=]+?)\s*\}\}$/.exec(typeof parameter === 'string' ? parameter : '')?.[1];
+}
+
+/**
+ * Whether a steps or DAG template may err when it ends: an output of it comes from a call that may give nothing, being skipped or
+ * allowed to fail.
+ */
+export function mayLackOutputs(template: JsonObject, calls: readonly Call[], scope: Values): boolean {
+  return parametersOf(template.outputs).some(({ valueFrom }) => {
+    const tag = outputTag(asObject(valueFrom).parameter);
+    if (tag === undefined || scope.has(tag)) return false;
+    const { when, continueOn } = calls.find(({ name }) => name === tag.split('.')[1])?.raw ?? {};
+    return (when ?? continueOn) !== undefined;
+  });
 }
 
 /** What stands for all runs of a call together (operator.go:processAggregateNodeOutputs). */

@@ -1,7 +1,7 @@
 /** A DAG template: its tasks, each after what it depends on. */
 import type { JsonObject } from '../../base/json.ts';
 import { leavesOf, readTasks, type Task } from '../calls.ts';
-import { nodeInputs, readOutputs, scopeOf } from '../scopes.ts';
+import { mayLackOutputs, nodeInputs, readOutputs, scopeOf } from '../scopes.ts';
 import { callRuns } from './call-runs.ts';
 import {
   type Boundary,
@@ -28,7 +28,8 @@ export function walkDag(state: WalkState, place: Place, template: JsonObject, in
   const { done, roots, isOmitting } = walkTasks(state, boundary, tasks);
   // Omitted tasks leave the DAG without their outputs, which may be what it cannot end without.
   const mayErr = isOmitting || [...done.values()].some(mayErrIn);
-  if (present !== undefined) return { is: 'open', id: present.id, mayErr };
+  if (present !== undefined)
+    return { is: 'open', id: present.id, mayErr: mayErr || mayLackOutputs(template, tasks, boundary.scope) };
   if (tasks.some(({ name }) => done.get(name)?.is !== 'served'))
     return leaveOpen(state, place, template, { children: roots, mayErr });
   const outbound = outboundOf(leavesOf(tasks).flatMap((name) => done.get(name) ?? []));

@@ -1,7 +1,7 @@
 /** A steps template: its groups, one after the other. */
 import type { JsonObject } from '../../base/json.ts';
 import { type Call, readGroups } from '../calls.ts';
-import { nodeInputs, readOutputs } from '../scopes.ts';
+import { mayLackOutputs, nodeInputs, readOutputs } from '../scopes.ts';
 import { callRuns } from './call-runs.ts';
 import {
   type Boundary,
@@ -28,7 +28,10 @@ export function walkSteps(state: WalkState, place: Place, template: JsonObject, 
   const { groups, isOpen, mayErr } = walkGroups(state, boundary, template);
   const isRoot = place.boundaryName === undefined;
   if (isOpen || isRoot || present !== undefined) leaveSkippedToArgo(state, place);
-  if (present !== undefined) return { is: 'open', id: present.id, mayErr };
+  if (present !== undefined) {
+    const isLacking = mayLackOutputs(template, readGroups(template).flat(), boundary.scope);
+    return { is: 'open', id: present.id, mayErr: mayErr || isLacking };
+  }
   if (isOpen) return leaveOpen(state, place, template, { hasServed: nodes.size > before, mayErr });
   const values = readOutputs(template, boundary.scope);
   const outbound = outboundOf(groups.at(-1)?.outcomes ?? []);
