@@ -105,15 +105,21 @@ function compare(plain: Answer, ahead: Answer, counts: Counts): string | undefin
   const names = new Set([...(before?.keys() ?? []), ...(after?.keys() ?? [])]);
   const failed = [...names].filter((name) => [before, after].some((nodes) => nodes?.get(name)?.phase === 'Failed'));
   for (const name of names) {
-    const pair = [before?.get(name), after?.get(name)];
-    // What else had begun when a workflow or a part of it failed, and what led to it, depends on the order in which its pods ended.
     const isFailed = plain.phase !== 'Succeeded' || failed.some((one) => isWithin(name, one));
-    if (isFailed && pair.some((node) => node?.phase !== 'Succeeded')) continue;
-    const [one, other] = pair.map((node) => JSON.stringify(isFailed ? { ...node, children: [], outbound: [] } : node));
-    if (one !== other) return `${name}: ${one} became ${other}`;
+    const difference = compareNodes(name, [before?.get(name), after?.get(name)], isFailed);
+    if (difference !== undefined) return difference;
   }
   counts.alike += 1;
   return undefined;
+}
+
+function compareNodes(name: string, pair: readonly (Node | undefined)[], isFailed: boolean): string | undefined {
+  // What else had begun when a workflow or a part of it failed, and what led to it, depends on the order in which its pods ended.
+  if (isFailed && pair.some((node) => node?.phase !== 'Succeeded')) return undefined;
+  // `argo retry` leaves nodes of earlier attempts behind as they were; what they had given by then is by chance.
+  if (pair.every((node) => node?.phase === 'Running')) return undefined;
+  const [one, other] = pair.map((node) => JSON.stringify(isFailed ? { ...node, children: [], outbound: [] } : node));
+  return one === other ? undefined : `${name}: ${one} became ${other}`;
 }
 
 function isWithin(name: string, boundary: string): boolean {
@@ -154,7 +160,8 @@ const COMPARE_AGAIN = {
     if (plain.phase !== 'Succeeded') return undefined;
     // Argo makes Pods that it takes over Skipped. Where a fan-out of them gives outputs it never ends, and what depends on
     // `task.Succeeded` is omitted. Retried steps are spared, being no Pods, but for those that were served.
-    if (ahead.phase === 'Running' || ahead.message.includes('Unable to resolve')) {
+    const messages = [ahead.message, ...ahead.nodes.map(({ message = '' }) => message)];
+    if (ahead.phase === 'Running' || messages.some((message) => message.includes('Unable to resolve'))) {
       counts['without an end'] += 1;
       return undefined;
     }
