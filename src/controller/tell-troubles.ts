@@ -91,9 +91,11 @@ async function tellUsers(options: TroubleTellerOptions, troubles: readonly Troub
   let read = 0;
   for (const seen of troubles.some(({ forUsers }) => forUsers !== undefined) ? newestWorkflows() : []) {
     const due = troubles.flatMap(({ reason, forUsers }) => {
-      const isAffected = forUsers?.affects === 'all' || !hasPodOf(seen.namespace, seen.name);
       const key = `${seen.namespace}/${forUsers?.text}`;
-      return forUsers !== undefined && isAffected && mayTell.isDue(key) ? [{ reason, key, text: forUsers.text }] : [];
+      if (forUsers === undefined || !mayTell.isDue(key)) return [];
+      // Last: it goes through all pods.
+      const isAffected = forUsers.affects === 'all' || !hasPodOf(seen.namespace, seen.name);
+      return isAffected ? [{ reason, key, text: forUsers.text }] : [];
     });
     const reading = `read ${seen.namespace}/${seen.name}`;
     if (due.length === 0 || read >= MOST_READ || !mayTell.isDue(reading)) continue;

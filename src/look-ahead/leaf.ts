@@ -11,7 +11,7 @@ import { judgeLookup } from '../step/judge-entry.ts';
 import { readTemplateMemoization } from '../step/memoization.ts';
 import { checkArtifact } from './obstacles.ts';
 import type { LookUpRepository } from './references.ts';
-import { hasTags, Unforeseen, type Values } from './values.ts';
+import { hasTags, Unforeseen } from './values.ts';
 
 export interface LeafContext {
   readonly mode: MemoizeMode;
@@ -68,14 +68,4 @@ function withRepository(template: JsonObject, lookUpRepository: LookUpRepository
     throw new Unforeseen('its outputs have artifacts, and the artifact repository is not known');
   for (const artifact of artifacts) checkArtifact(artifact, repository.provider);
   return { ...template, archiveLocation };
-}
-
-/** What others may refer to of a step with these outputs. */
-export function outputValues({ parameters, result, exitCode }: Outputs): Values {
-  const values = new Map<string, string>();
-  if (typeof exitCode === 'string') values.set('outputs.exitCode', exitCode);
-  for (const { name, value } of parameters ?? [])
-    if (value !== undefined) values.set(`outputs.parameters.${name}`, value);
-  if (typeof result === 'string') values.set('outputs.result', result);
-  return values;
 }

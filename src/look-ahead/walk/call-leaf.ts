@@ -1,6 +1,6 @@
 /** A step that makes a pod: served with its entry, or followed where its pod is there. */
 import type { JsonObject } from '../../base/json.ts';
-import { hasMain, outputValues } from '../leaf.ts';
+import { hasMain } from '../leaf.ts';
 import { SERVED_AHEAD, SERVED_AT_SUBMISSION } from '../node.ts';
 import { type PresentNode, valuesOf } from '../present.ts';
 import { nodeInputs } from '../scopes.ts';
@@ -35,7 +35,7 @@ export function serveLeaf(state: WalkState, place: Place, template: JsonObject):
     taskResultSynced: true,
   });
   if (containers !== undefined) addContainers(state, place, containers);
-  return { is: 'served', id, outbound: containers?.last ?? [id], values: outputValues(outputs) };
+  return { is: 'served', id, outbound: containers?.last ?? [id], values: valuesOf(outputs) };
 }
 
 /** A step that has a pod: its outputs are certain once stepmemo has ended that, and with them what follows. */

@@ -1,6 +1,6 @@
 /** The containers of a containerSet: Argo shows each as a node below the pod's, and links what follows to the last of them. */
 import { linksContainers } from '../../argo/versions.ts';
-import { asArray, asObject, isObject, type JsonObject, objectsOf } from '../../base/json.ts';
+import { asArray, isObject, type JsonObject, objectsOf } from '../../base/json.ts';
 import { lastContainers } from '../present.ts';
 import { Unforeseen } from '../values.ts';
 import type { Place } from './outcome.ts';
@@ -25,7 +25,7 @@ export function readContainers(
   const { argoVersion } = input;
   if (argoVersion !== undefined && !linksContainers(argoVersion))
     throw new Unforeseen('before Argo 3.5.9 a containerSet is left to its pod');
-  const containers = objectsOf(asObject(template.containerSet).containers);
+  const containers = objectsOf(template.containerSet.containers);
   const podId = nodes.idOf(nodeName);
   const idOf = (name: unknown) => nodes.idOf(`${nodeName}.${String(name)}`);
   const children = new Map<string, string[]>(

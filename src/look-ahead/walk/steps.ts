@@ -25,11 +25,12 @@ export function walkSteps(state: WalkState, place: Place, template: JsonObject, 
   const { nodes } = state;
   const boundary = boundaryOf(place, inner, 'steps');
   const before = nodes.size;
-  const { groups, isOpen, mayErr } = walkGroups(state, boundary, template);
+  const calls = readGroups(template);
+  const { groups, isOpen, mayErr } = walkGroups(state, boundary, calls);
   const isRoot = place.boundaryName === undefined;
   if (isOpen || isRoot || present !== undefined) leaveSkippedToArgo(state, place);
   if (present !== undefined) {
-    const isLacking = mayLackOutputs(template, readGroups(template).flat(), boundary.scope);
+    const isLacking = mayLackOutputs(template, calls.flat(), boundary.scope);
     return { is: 'open', id: present.id, mayErr: mayErr || isLacking };
   }
   if (isOpen) return leaveOpen(state, place, template, { hasServed: nodes.size > before, mayErr });
@@ -42,12 +43,12 @@ export function walkSteps(state: WalkState, place: Place, template: JsonObject, 
 }
 
 /** The groups up to the first of which something has still to run. */
-function walkGroups(state: WalkState, boundary: Boundary, template: JsonObject): WalkedGroups {
+function walkGroups(state: WalkState, boundary: Boundary, callsOfGroups: readonly (readonly Call[])[]): WalkedGroups {
   const groups: Group[] = [];
   let open: string | undefined;
   let mayErr = false;
   let mayAdd = boundary.present === undefined;
-  for (const [index, calls] of readGroups(template).entries()) {
+  for (const [index, calls] of callsOfGroups.entries()) {
     const name = `${boundary.place.nodeName}[${index}]`;
     if (open !== undefined) {
       for (const call of calls) state.follows(`${name}.${call.name}`, open);
