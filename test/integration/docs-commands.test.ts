@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { type ShownCommand, shownCommands } from '../support/docs-commands.ts';
-import bringUp, { type ClusterInfo } from './global-setup.ts';
+import { bringUp, type ClusterInfo } from './global-setup.ts';
 import { must } from './harness.ts';
 import { connect, type TestKube } from './test-kube.ts';
 
@@ -29,11 +29,7 @@ let controller: TestKube;
 let helm: string;
 
 beforeAll(async () => {
-  type Project = Parameters<typeof bringUp>[0];
-  const provide = (_: string, info: ClusterInfo) => {
-    cluster = info;
-  };
-  tearDown = await bringUp({ provide } as unknown as Project);
+  ({ cluster, tearDown } = await bringUp());
   admin = await connect(cluster.adminKubeconfig);
   controller = admin.withToken((await admin.tokenOf('argo', 'argo')).token);
   await run('npm', ['run', '--silent', 'build'], { cwd: ROOT });

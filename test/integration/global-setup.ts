@@ -51,19 +51,30 @@ const ARGO_VERSION = '4.0.5';
 const run = promisify(execFile);
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { cluster, tearDown } = await bringUp();
+  project.provide('cluster', cluster);
+  return tearDown;
+}
+
+export interface BroughtUp {
+  readonly cluster: ClusterInfo;
+  readonly tearDown: () => Promise<void>;
+}
+
+/** An API server with Argo's CRDs and stepmemo's manifests, in the next free slot: for all tests, or for what is done to the whole of it. */
+export async function bringUp(): Promise<BroughtUp> {
   const slot = await takeSlot();
-  const down = async () => {
+  const tearDown = async () => {
     await clusterScript(slot.number, 'down.sh');
     slot.release();
   };
   try {
     await clusterScript(slot.number, 'up.sh', '--control-plane');
-    project.provide('cluster', await install(slot.number));
+    return { cluster: await install(slot.number), tearDown };
   } catch (error) {
-    await down();
+    await tearDown();
     throw error;
   }
-  return down;
 }
 
 // ---- slots

@@ -10,7 +10,7 @@ import { runRelease } from '../../src/cli/commands/release.ts';
 import { runUninstall } from '../../src/cli/commands/uninstall.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeApi, type KubeObject, RESOURCES } from '../../src/kube/types.ts';
-import bringUp, { type ClusterInfo } from './global-setup.ts';
+import { bringUp, type ClusterInfo } from './global-setup.ts';
 import { freePorts, must, waitFor } from './harness.ts';
 import { connect, type TestKube } from './test-kube.ts';
 
@@ -33,11 +33,7 @@ let kube: KubeApi;
 let server: ChildProcess | undefined;
 
 beforeAll(async () => {
-  type Project = Parameters<typeof bringUp>[0];
-  const provide = (_: string, info: ClusterInfo) => {
-    cluster = info;
-  };
-  tearDown = await bringUp({ provide } as unknown as Project);
+  ({ cluster, tearDown } = await bringUp());
   admin = await connect(cluster.adminKubeconfig);
   controller = admin.withToken((await admin.tokenOf('argo', 'argo')).token);
   stepmemo = await connect(cluster.serverKubeconfig);

@@ -29,7 +29,7 @@ export interface Counts {
   'ended before its first look': number;
   'without an end': number;
   different: number;
-  'different once': number;
+  'by the order of pods': number;
   retried: number;
   resubmitted: number;
   pods: number;
@@ -44,7 +44,7 @@ export function newCounts(): Counts {
     'ended before its first look': 0,
     'without an end': 0,
     different: 0,
-    'different once': 0,
+    'by the order of pods': 0,
     retried: 0,
     resubmitted: 0,
     pods: 0,

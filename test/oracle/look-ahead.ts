@@ -26,6 +26,8 @@ import { type Answer, findDifference, type How, newCounts } from './compare.ts';
 import { shrink } from './shrink.ts';
 
 const BATCH = 100;
+/** In how many orders of its pods a workflow is run without look-ahead before its end with it counts as another one. */
+const ORDERS = 30;
 /** How long a failing case is made smaller. */
 const SHRINK_MS = 180_000;
 const [oracle, cases = '1000', seed = '1', begin = '0'] = process.argv.slice(2);
@@ -54,6 +56,8 @@ process.exit(counts.different === 0 ? 0 : 1);
 type Case = JsonObject & {
   /** It seeds what its pods do, whatever else becomes of the case. */
   readonly number: number;
+  /** Another order of its pods where it is run without look-ahead. */
+  readonly order?: number;
   readonly workflow: JsonObject;
   readonly stored: readonly JsonObject[];
   readonly fill: number;
@@ -65,8 +69,8 @@ async function runBatch(first: number, size: number): Promise<void> {
   for (const [index, difference] of (await judge(cases)).entries()) {
     const failing = cases[index];
     if (difference === undefined || failing === undefined) continue;
-    if (!(await differsAgain(failing))) {
-      counts['different once'] += 1;
+    if (!(await differsInAnyOrder(failing))) {
+      counts['by the order of pods'] += 1;
       continue;
     }
     counts.different += 1;
@@ -77,12 +81,13 @@ async function runBatch(first: number, size: number): Promise<void> {
 }
 
 /**
- * The controller's fake clients tell it of pods at any time or late, so now and then a run has not ended within its looks.
- * What look-ahead does depends on nothing but the case: a difference of its making comes again.
+ * What becomes of some workflows depends on which pods end first: Argo 3.4 refuses to retry one whose other steps had not ended when
+ * an output of one could not be found. So what look-ahead did differs where it does not come of any order without it. The
+ * fake clients add to that, since they tell of pods at any time or late.
  */
-async function differsAgain(failing: Case): Promise<boolean> {
-  for (let attempt = 0; attempt < 2; attempt += 1) {
-    const [difference] = await judge([failing], newCounts());
+async function differsInAnyOrder(failing: Case): Promise<boolean> {
+  for (let order = 1; order <= ORDERS; order += 1) {
+    const [difference] = await judge([{ ...failing, order }], newCounts());
     if (difference === undefined) return false;
   }
   return true;
@@ -120,7 +125,7 @@ async function judge(cases: readonly Case[], into = counts): Promise<readonly (s
 
 /** The runs of one case that say something: without look-ahead, with it, and with it behind what runs. */
 function runsOf(
-  { number, workflow, stored, fill, salt }: Case,
+  { number, order = 0, workflow, stored, fill, salt }: Case,
   index: number,
 ): { runs: readonly (Record<string, unknown> & { how: How })[]; problem: string | undefined } {
   const { metadata, spec } = workflow as { metadata: { name: string }; spec: JsonObject };
@@ -136,12 +141,22 @@ function runsOf(
     now: new Date(),
   });
   const status = { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) };
-  const plain = { how: 'plain', workflow, templates: stored, seed: number } as const;
-  const ahead = { ...plain, how: 'ahead', ...(nodes.length > 0 && { workflow: { ...workflow, status } }) } as const;
+  const plain = { how: 'plain', workflow, templates: stored, seed: number + order * 1_000_003 } as const;
+  const ahead = {
+    ...plain,
+    how: 'ahead',
+    seed: number + 1,
+    ...(nodes.length > 0 && { workflow: { ...workflow, status } }),
+  } as const;
   // Half of them begin as they were submitted, so that what follows is all that is served.
-  const from = number % 2 === 0 ? ahead : plain;
-  const behind = { ...from, how: 'behind', seed: number + 2, number: index, behind: true } as const;
-  const runs = [plain, ...(nodes.length > 0 ? [{ ...ahead, seed: number + 1 }] : []), ...(isContinued ? [behind] : [])];
+  const behind = {
+    ...(number % 2 === 0 ? ahead : plain),
+    how: 'behind',
+    seed: number + 2,
+    number: index,
+    behind: true,
+  } as const;
+  const runs = [plain, ...(nodes.length > 0 ? [ahead] : []), ...(isContinued ? [behind] : [])];
   return { runs, problem: findBrokenRule(metadata.name, nodes) };
 }
 

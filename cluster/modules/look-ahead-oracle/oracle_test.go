@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	apiv1 "k8s.io/api/core/v1"
+	apierr "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -79,12 +81,16 @@ const (
 	oracleResubmittedLooks = 20
 	// Looks in a row without a pod that could end: nothing will come of it any more.
 	oracleIdleLooks = 8
-	oracleWorkers          = 16
+	oracleWorkers   = 16
+	// Of so many writes one is a conflict.
+	oracleConflictOneIn = 4
 )
 
+var oracleWorkflows = wfv1.SchemeGroupVersion.WithResource("workflows")
+
 func TestStepmemoOracle(t *testing.T) {
-	// Without it each write of the workflow is followed by a second of sleep.
-	t.Setenv("INFORMER_WRITE_BACK", "true")
+	// Neither "true", which fills an informer that nobody reads here, nor "false", a second of sleep after each write of the workflow.
+	t.Setenv("INFORMER_WRITE_BACK", "neither")
 	in, err := os.Open(os.Getenv("STEPMEMO_ORACLE_IN"))
 	if err != nil {
 		t.Skip("no cases")
@@ -169,7 +175,7 @@ func oracleRun(ctx context.Context, one oracleCase) (answer oracleAnswer) {
 		action.(kubetesting.CreateAction).GetObject().(*apiv1.Pod).Status.Phase = apiv1.PodPending
 		return false, nil, nil
 	})
-	run := &oracleRunning{controller: controller, random: random, number: one.Number, isBehind: one.Behind}
+	run := &oracleRunning{controller: controller, random: random, number: one.Number, isBehind: one.Behind, others: rand.New(rand.NewSource(one.Seed))}
 	if one.Behind {
 		run.listen(ctx)
 	}
@@ -192,6 +198,8 @@ type oracleRunning struct {
 	isBehind   bool
 	// The workflow goes on from another one.
 	isResubmitted bool
+	// Says which writes of the workflow meet one of somebody else.
+	others *rand.Rand
 	// The look that is under way.
 	woc *wfOperationCtx
 }
@@ -202,9 +210,11 @@ type oraclePod struct {
 	Cache  string `json:"cache"`
 }
 
-// listen stands for the webhook: it sees each write of the workflow before it is stored.
+// listen stands for the webhook: it sees each write of the workflow before it is stored. One in four is not stored then, because
+// somebody else has written the workflow meanwhile: the controller applies what it wanted to the newer one, and writes again.
 func (run *oracleRunning) listen(ctx context.Context) {
 	client := run.controller.wfclientset.(*fakewfclientset.Clientset)
+	isConflict := false
 	client.PrependReactor("update", "workflows", func(action kubetesting.Action) (bool, runtime.Object, error) {
 		wf := action.(kubetesting.UpdateAction).GetObject().(*wfv1.Workflow)
 		if run.woc == nil {
@@ -232,8 +242,26 @@ func (run *oracleRunning) listen(ctx context.Context) {
 			run.endHit(ctx, nodeID)
 			oracleMarkComplete(ctx, wf, nodeID)
 		}
+		isConflict = !isConflict && run.others.Intn(oracleConflictOneIn) == 0
+		if isConflict {
+			oracleWriteByAnother(client, wf)
+			return true, nil, apierr.NewConflict(oracleWorkflows.GroupResource(), wf.Name, errors.New("somebody else has written it"))
+		}
 		return false, nil, nil
 	})
+}
+
+// oracleWriteByAnother goes past the client, which is locked while it writes.
+func oracleWriteByAnother(client *fakewfclientset.Clientset, wf *wfv1.Workflow) {
+	stored, err := client.Tracker().Get(oracleWorkflows, wf.Namespace, wf.Name)
+	if err != nil {
+		panic(err)
+	}
+	other := stored.(*wfv1.Workflow).DeepCopy()
+	metav1.SetMetaDataAnnotation(&other.ObjectMeta, "written-by", "somebody else")
+	if err := client.Tracker().Update(oracleWorkflows, other, wf.Namespace); err != nil {
+		panic(err)
+	}
 }
 
 // waiting names the pods of which the webhook may know that they end as hits.
