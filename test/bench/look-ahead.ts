@@ -27,6 +27,7 @@ if (options.kubeconfig === undefined) {
   process.exit(2);
 }
 const kube = createKubeApi(options.kubeconfig);
+const ending = new AbortController();
 const suffix = Date.now().toString(36);
 const CACHE = `bench-${suffix}`;
 /** What each cache holds before a run, by the number of the key. */
@@ -133,30 +134,43 @@ async function givenNamespace(name: string, labels: Record<string, string>, anno
   });
 }
 
+interface Ended {
+  readonly atMs: number;
+  readonly phase: string;
+}
+
+/** The first event that shows a workflow as ended, by its name: to ask every now and then is coarser than what is measured. */
+async function watchEnds(namespace: string): Promise<Map<string, Ended>> {
+  const scope = { resource: RESOURCES.workflows, namespace };
+  const { resourceVersion } = must(await kube.listPage(scope, { limit: 1 }));
+  const ends = new Map<string, Ended>();
+  const options = { resourceVersion, timeoutSeconds: 7_200, idleLimitMs: 7_200_000, signal: ending.signal };
+  void kube.watch(scope, options, ({ object: { metadata, status } }) => {
+    const name = metadata?.name ?? '';
+    const phase = (status as { phase?: string } | undefined)?.phase ?? '';
+    if (['Succeeded', 'Failed', 'Error'].includes(phase) && !ends.has(name))
+      ends.set(name, { atMs: performance.now(), phase });
+  });
+  return ends;
+}
+
 /** Seconds from the call that submits it to the moment in which it is seen to have ended, and its pods. */
-async function run(namespace: string, shape: object): Promise<{ seconds: number; pods: number }> {
+async function run({ namespace, ends }: Way, shape: object): Promise<{ seconds: number; pods: number }> {
   const startMs = performance.now();
   const made = must(await kube.create({ resource: RESOURCES.workflows, namespace }, workflow(shape)));
   const name = made.metadata?.name ?? '';
-  let phase = '';
-  await waitFor(
-    async () => {
-      const { status } = must(await kube.get({ resource: RESOURCES.workflows, namespace, name }));
-      phase = (status as { phase?: string } | undefined)?.phase ?? '';
-      return ['Succeeded', 'Failed', 'Error'].includes(phase);
-    },
-    { what: `workflow ${name} to end`, deadlineMs: 900_000 },
-  );
-  const seconds = (performance.now() - startMs) / 1000;
+  await waitFor(() => ends.has(name), { what: `workflow ${name} to end`, deadlineMs: 900_000 });
+  const { atMs, phase } = ends.get(name) ?? { atMs: 0, phase: '' };
   if (phase !== 'Succeeded') throw new Error(`${name} is ${phase}`);
   const labelSelector = `${WORKFLOW_LABEL}=${name}`;
   const pods = must(await kube.list({ resource: RESOURCES.pods, namespace }, { labelSelector })).length;
-  return { seconds, pods };
+  return { seconds: (atMs - startMs) / 1000, pods };
 }
 
 interface Way {
   readonly name: string;
   readonly namespace: string;
+  readonly ends: ReadonlyMap<string, Ended>;
 }
 
 /** Argo's own memoization looks in the namespace of its controller. */
@@ -164,45 +178,60 @@ function cachesOf(namespace: string): string {
   return namespace.startsWith('bench-native') ? options['controller-namespace'] : namespace;
 }
 
-async function untilServed({ namespace }: Way, isServed: (pods: number) => boolean): Promise<void> {
-  await waitFor(async () => isServed((await run(namespace, { steps: chain(1) })).pods), {
+async function untilServed(way: Way, isServed: (pods: number) => boolean): Promise<void> {
+  await waitFor(async () => isServed((await run(way, { steps: chain(1) })).pods), {
     what: 'stepmemo to see the namespace: is it installed?',
     deadlineMs: 60_000,
   });
 }
 
-const ways: Way[] = [
-  { name: 'look-ahead', namespace: `bench-ahead-${suffix}` },
-  { name: "the pods' way", namespace: `bench-pods-${suffix}` },
-  ...(options.native ? [{ name: "Argo's own", namespace: `bench-native-${suffix}` }] : []),
+const namespaces = [
+  `bench-ahead-${suffix}`,
+  `bench-pods-${suffix}`,
+  ...(options.native ? [`bench-native-${suffix}`] : []),
 ];
+const WAYS = ['look-ahead', "the pods' way", "Argo's own"];
 const enabled = { [ENABLED_LABEL]: 'true' };
 try {
-  await givenNamespace(ways[0]?.namespace ?? '', enabled, {});
-  await givenNamespace(ways[1]?.namespace ?? '', enabled, { [LOOK_AHEAD_ANNOTATION]: 'off' });
-  if (ways[2] !== undefined) await givenNamespace(ways[2].namespace, {}, {});
-  for (const { namespace } of ways.slice(0, 2)) await fill(namespace);
+  const [ahead = '', byPods = '', native] = namespaces;
+  await givenNamespace(ahead, enabled, {});
+  await givenNamespace(byPods, enabled, { [LOOK_AHEAD_ANNOTATION]: 'off' });
+  if (native !== undefined) await givenNamespace(native, {}, {});
+  for (const namespace of [ahead, byPods]) await fill(namespace);
   if (options.native) await fill(options['controller-namespace']);
+  const ways: Way[] = [];
+  for (const [index, namespace] of namespaces.entries())
+    ways.push({ name: WAYS[index] ?? '', namespace, ends: await watchEnds(namespace) });
   if (ways[0] !== undefined) await untilServed(ways[0], (pods) => pods === 0);
   console.log(
     `seconds from submission to the end (pods), medians of ${options.rounds}: ${ways.map(({ name }) => name).join(' | ')}`,
   );
   for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => name.includes(options.only))) {
-    const cells: string[] = [];
-    for (const { namespace } of ways) {
-      const runs: { seconds: number; pods: number }[] = [];
-      for (let round = 0; round < Number(options.rounds); round += 1) {
-        await fill(cachesOf(namespace));
+    const runs = ways.map(() => [] as { seconds: number; pods: number }[]);
+    for (let round = 0; round < Number(options.rounds); round += 1) {
+      for (const [index, way] of ways.entries()) {
+        await fill(cachesOf(way.namespace));
         // For the watches to hear of it.
         await new Promise((resolve) => setTimeout(resolve, 1_000));
-        runs.push(await run(namespace, shape));
+        runs[index]?.push(await run(way, shape));
       }
-      cells.push(`${median(runs.map(({ seconds }) => seconds)).toFixed(2)} (${median(runs.map(({ pods }) => pods))})`);
     }
+    const middle = (numbers: readonly number[], digits: number) => median([...numbers]).toFixed(digits);
+    const cells = runs.map(
+      (of) =>
+        `${middle(
+          of.map(({ seconds }) => seconds),
+          3,
+        )} (${middle(
+          of.map(({ pods }) => pods),
+          0,
+        )})`,
+    );
     console.log(`${what}: ${cells.join(' | ')}`);
   }
 } finally {
-  for (const { namespace } of ways) await kube.remove({ resource: RESOURCES.namespaces, name: namespace });
+  ending.abort();
+  for (const name of namespaces) await kube.remove({ resource: RESOURCES.namespaces, name });
   for (const name of options.native ? Object.keys(CACHES) : [])
     await kube.remove({ resource: RESOURCES.configMaps, namespace: options['controller-namespace'], name });
   kube.close();
