@@ -16,7 +16,7 @@ const { values: options } = parseArgs({
     kubeconfig: { type: 'string' },
     native: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
-    /** Shapes whose name holds this. */
+    /** Shapes whose name matches this regular expression. */
     only: { type: 'string', default: '' },
     image: { type: 'string', default: 'busybox:local' },
     'controller-namespace': { type: 'string', default: 'argo' },
@@ -206,7 +206,7 @@ try {
   console.log(
     `seconds from submission to the end (pods), medians of ${options.rounds}: ${ways.map(({ name }) => name).join(' | ')}`,
   );
-  for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => name.includes(options.only))) {
+  for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => new RegExp(options.only).test(name))) {
     const runs = ways.map(() => [] as { seconds: number; pods: number }[]);
     for (let round = 0; round < Number(options.rounds); round += 1) {
       for (const [index, way] of ways.entries()) {
