@@ -330,7 +330,7 @@ describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
 describe('a workflow that others write all the while', () => {
   /** A write takes the controller some 20 ms: more often than this, and it hardly comes to one. */
   const EVERY_MS = 50;
-  const MOST_WRITES = 3_000;
+  const MOST_WRITES = 200;
   const LOST = /Re-applying updates on latest version/;
 
   it('ends as without', { timeout: 300_000 }, async () => {
