@@ -215,9 +215,8 @@ async function askOracle(lines: readonly object[]): Promise<readonly Answer[]> {
         STEPMEMO_ORACLE_IN: input,
         STEPMEMO_ORACLE_OUT: output,
         STEPMEMO_ORACLE_RESOLVER: url,
-        // Most of what it does is to make objects that are soon gone: they are collected when there are many.
-        GOGC: 'off',
-        GOMEMLIMIT: '3GiB',
+        // Most of what it does is to make objects that are soon gone.
+        GOGC: '400',
       },
       stdio: 'ignore',
     });
