@@ -26,6 +26,7 @@ if (options.kubeconfig === undefined) {
   console.error('which cluster? make bench-look-ahead KUBECONFIG=PATH, or --kubeconfig PATH');
   process.exit(2);
 }
+const only = new RegExp(options.only);
 const kube = createKubeApi(options.kubeconfig);
 const ending = new AbortController();
 const suffix = Date.now().toString(36);
@@ -206,7 +207,7 @@ try {
   console.log(
     `seconds from submission to the end (pods), medians of ${options.rounds}: ${ways.map(({ name }) => name).join(' | ')}`,
   );
-  for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => new RegExp(options.only).test(name))) {
+  for (const [what, shape] of Object.entries(SHAPES).filter(([name]) => only.test(name))) {
     const runs = ways.map(() => [] as { seconds: number; pods: number }[]);
     for (let round = 0; round < Number(options.rounds); round += 1) {
       for (const [index, way] of ways.entries()) {
@@ -216,17 +217,10 @@ try {
         runs[index]?.push(await run(way, shape));
       }
     }
-    const middle = (numbers: readonly number[], digits: number) => median([...numbers]).toFixed(digits);
-    const cells = runs.map(
-      (of) =>
-        `${middle(
-          of.map(({ seconds }) => seconds),
-          3,
-        )} (${middle(
-          of.map(({ pods }) => pods),
-          0,
-        )})`,
-    );
+    const cells = runs.map((of) => {
+      const seconds = median(of.map((one) => one.seconds));
+      return `${seconds.toFixed(3)} (${median(of.map((one) => one.pods))})`;
+    });
     console.log(`${what}: ${cells.join(' | ')}`);
   }
 } finally {

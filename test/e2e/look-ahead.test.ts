@@ -349,12 +349,12 @@ describe('a workflow that others write all the while', () => {
 
   async function writeUntilEnded(name: string): Promise<EndedWorkflow> {
     const kube = await admin();
-    const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows/${name}`;
+    const path = { resource: RESOURCES.workflows, namespace, name };
     let isOver = false;
     const write = async () => {
       for (let count = 0; !isOver && count < MOST_WRITES; count += 1) {
         const metadata = { annotations: { 'example.com/count': String(count) } };
-        await kube.require('PATCH', url, { metadata }, 'application/merge-patch+json');
+        must(await kube.merge(path, { metadata }));
         await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
       }
     };
@@ -446,10 +446,8 @@ describe('a workflow that is served in part', () => {
         },
         { what: 'the step to run', deadlineMs: 120_000 },
       );
-      const url = `/apis/argoproj.io/v1alpha1/namespaces/${namespace}/workflows/${workflowName}`;
-      await kube.require('PATCH', url, act, 'application/merge-patch+json');
-      if (name.startsWith('suspended'))
-        await kube.require('PATCH', url, { spec: { suspend: null } }, 'application/merge-patch+json');
+      must(await kube.merge(path, act));
+      if (name.startsWith('suspended')) must(await kube.merge(path, { spec: { suspend: null } }));
     }
     return untilEnded(namespace, workflowName);
   }

@@ -86,11 +86,8 @@ async function runBatch(first: number, size: number): Promise<void> {
  * fake clients add to that, since they tell of pods at any time or late.
  */
 async function differsInAnyOrder(failing: Case): Promise<boolean> {
-  for (let order = 1; order <= ORDERS; order += 1) {
-    const [difference] = await judge([{ ...failing, order }], newCounts());
-    if (difference === undefined) return false;
-  }
-  return true;
+  const orders = Array.from({ length: ORDERS }, (_, index) => ({ ...failing, order: index + 1 }));
+  return !(await judge(orders, newCounts())).includes(undefined);
 }
 
 async function printSmallest(failing: Case): Promise<void> {
@@ -142,20 +139,11 @@ function runsOf(
   });
   const status = { nodes: Object.fromEntries(nodes.map((node) => [node.id, node])) };
   const plain = { how: 'plain', workflow, templates: stored, seed: number + order * 1_000_003 } as const;
-  const ahead = {
-    ...plain,
-    how: 'ahead',
-    seed: number + 1,
-    ...(nodes.length > 0 && { workflow: { ...workflow, status } }),
-  } as const;
+  const begun = nodes.length > 0 ? { ...workflow, status } : workflow;
+  const ahead = { ...plain, how: 'ahead', workflow: begun, seed: number + 1 } as const;
   // Half of them begin as they were submitted, so that what follows is all that is served.
-  const behind = {
-    ...(number % 2 === 0 ? ahead : plain),
-    how: 'behind',
-    seed: number + 2,
-    number: index,
-    behind: true,
-  } as const;
+  const from = number % 2 === 0 ? ahead : plain;
+  const behind = { ...from, how: 'behind', seed: number + 2, number: index, behind: true } as const;
   const runs = [plain, ...(nodes.length > 0 ? [ahead] : []), ...(isContinued ? [behind] : [])];
   return { runs, problem: findBrokenRule(metadata.name, nodes) };
 }
