@@ -321,51 +321,51 @@ describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
       );
     });
   });
-});
 
-/*
- * A write of the controller's that meets one of somebody else is refused by the API server, after the webhook has added nodes to
- * it: the controller applies its look to the newer Workflow and writes that, and gives the look up where a node has ended meanwhile.
- */
-describe('a workflow that others write all the while', () => {
-  /** A write takes the controller some 20 ms: more often than this, and it hardly comes to one. */
-  const EVERY_MS = 50;
-  const MOST_WRITES = 200;
-  const LOST = /Re-applying updates on latest version/;
+  /*
+   * A write of the controller's that meets one of somebody else is refused by the API server, after the webhook has added nodes to
+   * it: the controller applies its look to the newer Workflow and writes that, and gives the look up where a node has ended meanwhile.
+   */
+  describe('a workflow that others write all the while', () => {
+    /** A write takes the controller some 20 ms: more often than this, and it hardly comes to one. */
+    const EVERY_MS = 50;
+    const MOST_WRITES = 200;
+    const LOST = /Re-applying updates on latest version/;
 
-  it('ends as without', { timeout: 300_000 }, async () => {
-    const one = CASES.find(({ name }) => name === 'tasks behind one that runs');
-    const [, without] = runs.get(one?.name ?? '') ?? [];
-    if (one === undefined || without === undefined) throw new Error('the workflow was not run');
-    const names = await Promise.all(
-      [1, 2, 3].map(async () => submit(namespace, workflow(one, { [LOOK_AHEAD]: 'on' }))),
-    );
-    const ended = await Promise.all(names.map(async (name) => writeUntilEnded(name)));
-    for (const each of ended) expect(treeOf(each)).toEqual(treeOf(without.workflow));
-    const logs = await kubectl('logs', '--namespace', 'argo', '--since', '5m', 'deployment/workflow-controller');
-    const lost = logs.split('\n').filter((line) => LOST.test(line) && names.some((name) => line.includes(name)));
-    expect(lost.length).toBeGreaterThan(0);
-  });
+    it('ends as without', { timeout: 300_000 }, async () => {
+      const one = CASES.find(({ name }) => name === 'tasks behind one that runs');
+      const [, without] = runs.get(one?.name ?? '') ?? [];
+      if (one === undefined || without === undefined) throw new Error('the workflow was not run');
+      const names = await Promise.all(
+        [1, 2, 3].map(async () => submit(namespace, workflow(one, { [LOOK_AHEAD]: 'on' }))),
+      );
+      const ended = await Promise.all(names.map(async (name) => writeUntilEnded(name)));
+      for (const each of ended) expect(treeOf(each)).toEqual(treeOf(without.workflow));
+      const logs = await kubectl('logs', '--namespace', 'argo', '--since', '5m', 'deployment/workflow-controller');
+      const lost = logs.split('\n').filter((line) => LOST.test(line) && names.some((name) => line.includes(name)));
+      expect(lost.length).toBeGreaterThan(0);
+    });
 
-  async function writeUntilEnded(name: string): Promise<EndedWorkflow> {
-    const kube = await admin();
-    const path = { resource: RESOURCES.workflows, namespace, name };
-    let isOver = false;
-    const write = async () => {
-      for (let count = 0; !isOver && count < MOST_WRITES; count += 1) {
-        const metadata = { annotations: { 'example.com/count': String(count) } };
-        must(await kube.merge(path, { metadata }));
-        await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    async function writeUntilEnded(name: string): Promise<EndedWorkflow> {
+      const kube = await admin();
+      const path = { resource: RESOURCES.workflows, namespace, name };
+      let isOver = false;
+      const write = async () => {
+        for (let count = 0; !isOver && count < MOST_WRITES; count += 1) {
+          const metadata = { annotations: { 'example.com/count': String(count) } };
+          must(await kube.merge(path, { metadata }));
+          await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+        }
+      };
+      const writing = write();
+      try {
+        return await untilEnded(namespace, name);
+      } finally {
+        isOver = true;
+        await writing;
       }
-    };
-    const writing = write();
-    try {
-      return await untilEnded(namespace, name);
-    } finally {
-      isOver = true;
-      await writing;
     }
-  }
+  });
 });
 
 /*
