@@ -9,7 +9,8 @@ import type { Reason } from '../base/reasons.ts';
 import { type Entry, formatTimestamp } from '../cache/entry.ts';
 import { noteStores, rebuildOutputs } from '../cache/served-outputs.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { agreesWith, type Captured, capturedFrom, digestOf } from '../sidecar/captured.ts';
+import { agreesWith, type Captured, capturedFrom } from '../sidecar/captured.ts';
+import { digestOf } from '../sidecar/digest.ts';
 
 export interface AssembleInput {
   /** The pod, ended well: the caller has seen that Argo's own containers exited 0. */
@@ -19,7 +20,7 @@ export interface AssembleInput {
   readonly template?: StepTemplate | undefined;
   /** What the sidecar posted, held by this replica. */
   readonly captured?: Captured | undefined;
-  /** The digest on the pod, of what another replica took and no longer holds. */
+  /** Of what the sidecar read, where no replica holds it: noted on the pod, or the sidecar's last word. */
   readonly digest?: string | undefined;
   /** The WorkflowTaskResult of the node. `isComplete` false and no outputs: it has nothing to say yet. */
   readonly taskResult?: { readonly outputs?: Outputs | undefined; readonly isComplete: boolean } | undefined;

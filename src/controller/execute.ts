@@ -1,5 +1,4 @@
 import { buildTaskResult, buildTaskResultPatch, readTaskResult, type TaskResultHead } from '../argo/task-result.ts';
-import { OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
 import type { Reason } from '../base/reasons.ts';
 import type { CacheWriter, WriteOutcome } from '../cache/cache-writer.ts';
 import {
@@ -188,7 +187,7 @@ async function heal(context: ExecuteContext, record: PodRecord, action: Doing<'h
 function storeEntry(context: ExecuteContext, record: PodRecord, action: Doing<'write-entry'>): Outcome {
   const { pod } = record;
   const { step, memoization, entry } = action;
-  const digest = pod.annotations[OUTPUTS_DIGEST_ANNOTATION];
+  const digest = pod.outputsDigest;
   const { cache, key } = memoization;
   const meta = {
     podUid: pod.uid,

@@ -2,7 +2,7 @@ import { DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts
 import type { CaptureAnswer, CapturePost } from '../capture/types.ts';
 import type { Config } from '../config/config.ts';
 import { isOvertaken, type KubeApi, type KubeObject, RESOURCES } from '../kube/types.ts';
-import { digestOf } from '../sidecar/captured.ts';
+import { digestOf } from '../sidecar/digest.ts';
 import type { KnownCluster } from '../step/known-cluster.ts';
 import { buildDigestPatch } from './patches.ts';
 import { HISTORY_MS } from './plan-run.ts';

@@ -1,7 +1,7 @@
 import type { Outputs } from '../argo/outputs.ts';
 import { isBelow, readsOutputsAnnotation } from '../argo/pod-version.ts';
 import { isResultOf, type TaskResult, type TaskResultHead } from '../argo/task-result.ts';
-import { CAPTURE_CONTAINER, DECISION_ANNOTATION, OUTPUTS_DIGEST_ANNOTATION } from '../base/names.ts';
+import { CAPTURE_CONTAINER, DECISION_ANNOTATION } from '../base/names.ts';
 import { assembleEntry } from '../capture/assemble-entry.ts';
 import { type Action, look, nothing, settle, wait } from './actions.ts';
 import type { CapturePlan, PlanSettings, PodFacts } from './facts.ts';
@@ -44,9 +44,9 @@ const JUDGEMENT_POLL_MS = 1_000;
  * | outputs                     | who writes the entry, and from what                                             |
  * |-----------------------------|---------------------------------------------------------------------------------|
  * | posted to this replica      | this replica, with the task result beside (artifacts; a second opinion on values) |
- * | posted to a replica now gone | the leader, from the task result if it matches the digest noted on the pod       |
- * | never posted                | the leader, from the task result alone                                          |
- * | capture: server             | the leader, from the task result alone                                          |
+ * | posted to a replica now gone | the leader, from the task result if it matches the digest noted on the pod      |
+ * | read, and taken by nobody   | the leader, from the task result if it matches the sidecar's last word          |
+ * | never read, capture: server | the leader, from the task result alone                                          |
  */
 export function planRun(facts: PodFacts, settings: PlanSettings): Action {
   const { pod } = facts;
@@ -153,7 +153,7 @@ function planEntry(facts: PodFacts, plan: ReadyPlan, settings: PlanSettings): Ac
     step: plan.step,
     template: plan.template,
     captured: held?.captured,
-    digest: pod.annotations[OUTPUTS_DIGEST_ANNOTATION],
+    digest: pod.outputsDigest,
     taskResult: result,
     now: new Date(nowMs),
   });

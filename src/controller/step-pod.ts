@@ -25,8 +25,12 @@ const time = z.string().nullish();
 const containerStateSchema = z.looseObject({
   waiting: z.looseObject({ reason: z.string().optional() }).nullish(),
   running: z.looseObject({ startedAt: time }).nullish(),
-  terminated: z.looseObject({ exitCode: z.number().default(0), finishedAt: time }).nullish(),
+  terminated: z
+    .looseObject({ exitCode: z.number().default(0), finishedAt: time, message: z.string().nullish() })
+    .nullish(),
 });
+
+const containerStatusSchema = z.looseObject({ name: z.string(), state: containerStateSchema.nullish() });
 
 const podSchema = z.looseObject({
   metadata: z.looseObject({
@@ -48,7 +52,7 @@ const podSchema = z.looseObject({
     .looseObject({
       phase: z.string().optional(),
       reason: z.string().nullish(),
-      containerStatuses: z.array(z.looseObject({ name: z.string(), state: containerStateSchema.nullish() })).nullish(),
+      containerStatuses: z.array(containerStatusSchema).nullish(),
     })
     .nullish(),
 });
@@ -73,6 +77,11 @@ export interface StepPod {
   /** Those that plans go by; whoever makes pods may fill others with what they like. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly hasAnnotations: boolean;
+  /**
+   * Hex SHA-256 of what the sidecar read: noted by the replica that took it, else the container's last word, which only the
+   * kubelet writes.
+   */
+  readonly outputsDigest: string | undefined;
   /** Argo's executor has noted the outputs on the pod, as up to 3.5 it does. */
   readonly hasReportedOutputs: boolean;
   readonly version: PodVersion;
@@ -113,6 +122,7 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
     isBeingDeleted: typeof metadata.deletionTimestamp === 'string',
     isLabelledCompleted: metadata.labels?.[COMPLETED_LABEL] === 'true',
     annotations: readAnnotations(metadata.annotations ?? {}),
+    outputsDigest: metadata.annotations?.[OUTPUTS_DIGEST_ANNOTATION] ?? readLastWord(statuses),
     hasAnnotations: metadata.annotations !== undefined && metadata.annotations !== null,
     hasReportedOutputs: metadata.annotations?.[OUTPUTS_ANNOTATION] !== undefined,
     version: versionOf(object),
@@ -134,6 +144,11 @@ function readAnnotations(annotations: Readonly<Record<string, string>>): Record<
     return value === undefined || value.length > ANNOTATION_LIMIT ? [] : [[name, value] as const];
   });
   return Object.fromEntries(read);
+}
+
+function readLastWord(statuses: readonly z.infer<typeof containerStatusSchema>[]): string | undefined {
+  const message = statuses.find(({ name }) => name === CAPTURE_CONTAINER)?.state?.terminated?.message;
+  return message && /^[0-9a-f]{64}$/.test(message) ? message : undefined;
 }
 
 function readState(state: z.infer<typeof containerStateSchema> | null | undefined): ContainerState {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Outputs } from '../argo/outputs.ts';
 
@@ -15,22 +14,6 @@ export const capturedSchema = z.strictObject({
   result: z.string().optional(),
 });
 export type Captured = z.infer<typeof capturedSchema>;
-
-/** The same texts in the same form, whatever the order they came in. */
-function canonical({ parameters, result }: Captured): string {
-  const sorted = parameters
-    .map(({ name, value }) => [name, value])
-    .sort(([a = ''], [b = '']) => (a < b ? -1 : a > b ? 1 : 0));
-  return JSON.stringify([sorted, result === undefined ? null : [result]]);
-}
-
-/**
- * Hex SHA-256 of the captured values. It stands on the pod, so that another replica can tell whether a task result says
- * the same as the sidecar did.
- */
-export function digestOf(captured: Captured): string {
-  return createHash('sha256').update(canonical(captured), 'utf8').digest('hex');
-}
 
 /** What the sidecar would have posted, by a task result. */
 export function capturedFrom(outputs: Outputs): Captured {

@@ -18,6 +18,12 @@ export const SIDECAR_TOKEN_DIRECTORY = '/var/run/secrets/stepmemo.io';
 export const SIDECAR_TOKEN_FILE = 'token';
 
 /**
+ * Where the program leaves its last word: the digest of what it read. The kubelet, and nobody else, shows it in the pod's status
+ * (`state.terminated.message`), also where no replica took the outputs in time.
+ */
+export const TERMINATION_LOG_PATH = '/dev/termination-log';
+
+/**
  * Mounts of main that hold a declared output parameter appear below this, read-only, as they do for Argo's own `wait`
  * (workflow/common/common.go:ExecutorMainFilesystemDir): `/work` at `/mainctrfs/work`.
  */

@@ -1,4 +1,10 @@
-import { SIDECAR_ENV, SIDECAR_MOUNTS_DIRECTORY, SIDECAR_TOKEN_DIRECTORY, SIDECAR_TOKEN_FILE } from './command.ts';
+import {
+  SIDECAR_ENV,
+  SIDECAR_MOUNTS_DIRECTORY,
+  SIDECAR_TOKEN_DIRECTORY,
+  SIDECAR_TOKEN_FILE,
+  TERMINATION_LOG_PATH,
+} from './command.ts';
 
 /**
  * A quarter of a second. Argo's own `wait` looks for the exit code once a second, so the pod seldom waits for this program
@@ -12,6 +18,7 @@ export interface SidecarSettings {
   readonly root: string;
   readonly mountsDirectory: string;
   readonly tokenPath: string;
+  readonly terminationLogPath: string;
   readonly url: URL;
   /** PEM, the only certificate authorities that are trusted. */
   readonly ca: string;
@@ -24,7 +31,7 @@ export type SettingsReading =
   | { readonly ok: true; readonly settings: SidecarSettings }
   | { readonly ok: false; readonly message: string };
 
-/** `args` are `--root=…`, `--mounts=…`, `--token=…` and `--deadline-ms=…`. */
+/** `args` are `--root=…`, `--mounts=…`, `--token=…`, `--termination-log=…` and `--deadline-ms=…`. */
 export function readSettings(
   env: Readonly<Record<string, string | undefined>>,
   args: readonly string[],
@@ -42,6 +49,7 @@ export function readSettings(
       root: argument('root', '/var/run/argo'),
       mountsDirectory: argument('mounts', SIDECAR_MOUNTS_DIRECTORY),
       tokenPath: argument('token', `${SIDECAR_TOKEN_DIRECTORY}/${SIDECAR_TOKEN_FILE}`),
+      terminationLogPath: argument('termination-log', TERMINATION_LOG_PATH),
       url,
       ca,
       needsResult: env[SIDECAR_ENV.needsResult] === 'true',

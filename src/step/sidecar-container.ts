@@ -18,6 +18,7 @@ import {
   SIDECAR_MOUNTS_DIRECTORY,
   SIDECAR_TOKEN_DIRECTORY,
   SIDECAR_TOKEN_FILE,
+  TERMINATION_LOG_PATH,
 } from '../sidecar/command.ts';
 import type { LimitRangeItem, SidecarSettings } from './known-cluster.ts';
 import { fitLimitRanges, type Resources } from './limit-ranges.ts';
@@ -185,7 +186,7 @@ function buildContainer({ pod, step, settings, resources, mounts }: Parts): Json
       ...mounts.map(mirrorMount),
     ],
     securityContext: buildSecurityContext(pod),
-    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePath: TERMINATION_LOG_PATH,
     terminationMessagePolicy: 'File',
   };
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DECISION_ANNOTATION, RESULT_POD_UID_ANNOTATION } from '../../src/base/names.ts';
+import { CAPTURE_CONTAINER, DECISION_ANNOTATION, RESULT_POD_UID_ANNOTATION } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
+import { digestOf } from '../../src/sidecar/digest.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {
   admin,
@@ -295,6 +296,13 @@ describe('a sidecar in trouble never fails or holds up the step', () => {
     const ended = await untilEnded(namespace, submitted);
     await scaleServer(2);
     expect(ended).toMatchObject({ phase: 'Succeeded' });
+    // The kubelet has what it read all the same, so nobody can pass off other outputs as the step's.
+    const value = ended.nodes[0]?.outputs?.parameters?.[0]?.value ?? '';
+    const { containerStatuses } = (await onlyPod(submitted)).status as {
+      containerStatuses: { name: string; state: { terminated?: { message?: string } } }[];
+    };
+    const sidecar = containerStatuses.find(({ name }) => name === CAPTURE_CONTAINER);
+    expect(sidecar?.state.terminated?.message).toBe(digestOf({ parameters: [{ name: 'out', value }] }));
   });
 
   it('whose image is missing: the pod is ended for it, and later misses do without', async () => {

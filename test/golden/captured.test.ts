@@ -7,7 +7,8 @@ import { parseEntry, serializeEntry } from '../../src/cache/entry.ts';
 import { rebuildOutputs } from '../../src/cache/served-outputs.ts';
 import { type Assembled, assembleEntry } from '../../src/capture/assemble-entry.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
-import { capturedFrom, digestOf } from '../../src/sidecar/captured.ts';
+import { capturedFrom } from '../../src/sidecar/captured.ts';
+import { digestOf } from '../../src/sidecar/digest.ts';
 import { memoizeOf, type Recorded, readNativeEntry, readReviews, templateOf } from './recorded.ts';
 
 // From recorded pods and task results stepmemo has to make the very entry that Argo's controller saved.

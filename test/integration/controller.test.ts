@@ -19,7 +19,7 @@ import type { PlanTiming } from '../../src/controller/facts.ts';
 import { type WatchedCluster, watchCluster } from '../../src/informers/watch-cluster.ts';
 import { createKubeApi } from '../../src/kube/client.ts';
 import { type KubeObject, type KubeWatchApi, type ObjectPath, RESOURCES } from '../../src/kube/types.ts';
-import { digestOf } from '../../src/sidecar/captured.ts';
+import { digestOf } from '../../src/sidecar/digest.ts';
 import { buildPod } from '../support/argo-pod.ts';
 import { clusterInfo, createNamespace, kubeAs, kubeAsController, must, type TestKube, waitFor } from './harness.ts';
 
@@ -683,7 +683,7 @@ describe('beside a foreign gate', () => {
 
 // ---- what a kubelet would say
 
-type State = 'running' | { readonly exitCode: number } | { readonly waiting: string };
+type State = 'running' | { readonly exitCode: number; message?: string } | { readonly waiting: string };
 
 /** Sets the status of a pod without a gate, containers in the order of the spec; those that ended did so `secondsAgo`. */
 async function setStatus(
@@ -696,7 +696,7 @@ async function setStatus(
   const stateOf = (state: State): object => {
     if (state === 'running') return { running: { startedAt: at } };
     if ('waiting' in state) return { waiting: { reason: state.waiting } };
-    return { terminated: { exitCode: state.exitCode, startedAt: at, finishedAt: at } };
+    return { terminated: { ...state, startedAt: at, finishedAt: at } };
   };
   const containerStatuses = Object.entries(states).map(([name, state]) => ({
     name,
@@ -994,6 +994,19 @@ describe('outputs that a sidecar posts', () => {
     await untilEntry('matching', 'value');
     await untilTold(bad, 'capture-mismatch');
     expect(await entryOf('not-matching')).toBeUndefined();
+  });
+
+  test('that nobody took are taken from the task result, if that matches the last word of the sidecar', async () => {
+    await start();
+    const [good, bad] = [await makeMiss({ key: 'word-matches' }), await makeMiss({ key: 'word-differs' })];
+    await executorReports(good, 'value');
+    await executorReports(bad, 'forged');
+    const message = digestOf({ parameters: [{ name: 'text', value: 'value' }] });
+    for (const step of [good, bad])
+      await setStatus(step, 'Succeeded', { ...ENDED, [CAPTURE_CONTAINER]: { exitCode: 0, message } });
+    await untilEntry('word-matches', 'value');
+    await untilTold(bad, 'capture-mismatch');
+    expect(await entryOf('word-differs')).toBeUndefined();
   });
 
   test('are not written again by the next leader', async () => {

@@ -25,7 +25,7 @@ import { createRandom } from '../support/random.ts';
 import { type Answer, findDifference, type How, newCounts } from './compare.ts';
 import { shrink } from './shrink.ts';
 
-const BATCH = 100;
+const BATCH = 500;
 /** In how many orders of its pods a workflow is run without look-ahead before its end with it counts as another one. */
 const ORDERS = 30;
 /** How long a failing case is made smaller. */

@@ -3,7 +3,8 @@ import type { Outputs } from '../../../src/argo/outputs.ts';
 import { identifyStep } from '../../../src/argo/step.ts';
 import { parseTemplate, type StepTemplate } from '../../../src/argo/template.ts';
 import { type AssembleInput, assembleEntry } from '../../../src/capture/assemble-entry.ts';
-import { type Captured, digestOf } from '../../../src/sidecar/captured.ts';
+import type { Captured } from '../../../src/sidecar/captured.ts';
+import { digestOf } from '../../../src/sidecar/digest.ts';
 import { buildPod, CONTAINER, type PodOptions } from '../../support/argo-pod.ts';
 import { NOW } from '../step/builders.ts';
 

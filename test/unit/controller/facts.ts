@@ -20,7 +20,11 @@ export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
 
 export const SETTINGS: PlanSettings = { ...PLAN_TIMING, taskResultWaitMs: 3000 };
 
-export type State = 'running' | 'unknown' | { readonly exitCode: number } | { readonly waiting: string };
+export type State =
+  | 'running'
+  | 'unknown'
+  | { readonly exitCode: number; readonly message?: string }
+  | { readonly waiting: string };
 
 export interface PodParts {
   readonly gates?: readonly string[];
@@ -87,7 +91,7 @@ export function podObject(parts: PodParts = {}): KubeObject {
 function stateOf(state: Exclude<State, 'unknown'>, endedAt: string): object {
   if (state === 'running') return { running: {} };
   if ('waiting' in state) return { waiting: { reason: state.waiting } };
-  return { terminated: { exitCode: state.exitCode, finishedAt: endedAt } };
+  return { terminated: { ...state, finishedAt: endedAt } };
 }
 
 export function podOf(parts: PodParts = {}): StepPod {

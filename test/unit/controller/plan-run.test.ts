@@ -6,7 +6,7 @@ import { planPod } from '../../../src/controller/plan-pod.ts';
 import { START_FAILURES } from '../../../src/controller/plan-run.ts';
 import type { WatchedResult } from '../../../src/controller/result-table.ts';
 import type { StepPod } from '../../../src/controller/step-pod.ts';
-import { digestOf } from '../../../src/sidecar/captured.ts';
+import { digestOf } from '../../../src/sidecar/digest.ts';
 import {
   endedPod,
   factsOf,
@@ -48,6 +48,8 @@ function letGo(result: WatchedResult): WatchedResult {
   result.outputs.letGo();
   return result;
 }
+
+const withLastWord = (message: string) => ({ ...WELL_ENDED, [CAPTURE_CONTAINER]: { exitCode: 0, message } });
 
 interface Row {
   readonly when: string;
@@ -97,6 +99,30 @@ describe('the way of a pod that ended', () => {
       pod: endedPod({ secondsSinceEnd: 10, annotations: { 'stepmemo.io/outputs-digest': 'other' } }),
       facts: LOOKED,
       does: { do: 'settle', tell: { reason: 'capture-mismatch', message: expect.any(String) } },
+    },
+    {
+      when: "nobody took what the sidecar read, and the result matches the sidecar's last word",
+      pod: endedPod({ secondsSinceEnd: 10, states: withLastWord(HELD.digest) }),
+      facts: LOOKED,
+      does: { do: 'write-entry' },
+    },
+    {
+      when: "nobody took what the sidecar read, and the result does not match the sidecar's last word",
+      pod: endedPod({ secondsSinceEnd: 10, states: withLastWord(digestOf({ parameters: [] })) }),
+      facts: LOOKED,
+      does: { do: 'settle', tell: { reason: 'capture-mismatch', message: expect.any(String) } },
+    },
+    {
+      when: 'the last word is not one of ours',
+      pod: endedPod({ secondsSinceEnd: 10, states: withLastWord('out of memory') }),
+      facts: LOOKED,
+      does: { do: 'write-entry' },
+    },
+    {
+      when: 'another replica took it, whatever the last word is',
+      pod: endedPod({ secondsSinceEnd: 10, annotations: NOTED, states: withLastWord(digestOf({ parameters: [] })) }),
+      facts: LOOKED,
+      does: { do: 'write-entry' },
     },
     {
       when: 'nobody wrote in time and there is no result',

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { agreesWith, type Captured, capturedFrom, capturedSchema, digestOf } from '../../../src/sidecar/captured.ts';
+import { agreesWith, type Captured, capturedFrom, capturedSchema } from '../../../src/sidecar/captured.ts';
+import { digestOf } from '../../../src/sidecar/digest.ts';
 
 const captured: fc.Arbitrary<Captured> = fc
   .record({

@@ -40,11 +40,13 @@ export class Layout {
   readonly root = join(this.#directory, 'argo');
   readonly mounts = join(this.#directory, 'mainctrfs');
   readonly token = join(this.#directory, 'token');
+  readonly terminationLog = join(this.#directory, 'termination-log');
 
   constructor() {
     mkdirSync(this.root);
     mkdirSync(this.mounts);
     writeFileSync(this.token, 'the-token');
+    writeFileSync(this.terminationLog, '');
   }
 
   template(template: unknown): this {
@@ -69,6 +71,11 @@ export class Layout {
 
   exit(code: number, container = 'main'): this {
     return this.file(`ctr/${container}/exitcode`, String(code));
+  }
+
+  /** What the program left for the pod's status. */
+  get lastWord(): string {
+    return readFileSync(this.terminationLog, 'utf8');
   }
 
   remove(): void {
@@ -144,6 +151,7 @@ export function startSidecar({
     `--root=${layout.root}`,
     `--mounts=${layout.mounts}`,
     `--token=${layout.token}`,
+    `--termination-log=${layout.terminationLog}`,
     `--deadline-ms=${deadlineMs}`,
   ];
   const child = spawn(process.execPath, [...SIDECAR_NODE_FLAGS, ...nodeFlags, program, ...args], {

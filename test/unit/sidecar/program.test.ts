@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -13,7 +14,9 @@ import { createServer, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Captured } from '../../../src/sidecar/captured.ts';
 import { FORGIVEN_EXIT_CODES } from '../../../src/sidecar/command.ts';
+import { digestOf } from '../../../src/sidecar/digest.ts';
 import { createAuthority } from './certificates.ts';
 import { buildSidecar, containerTemplate, Layout, startEndpoint, startSidecar, until } from './harness.ts';
 
@@ -134,6 +137,20 @@ describe('the sidecar', { timeout: 30_000 }, () => {
       });
     });
 
+    it('leaves the digest of what it read for the status of the pod', async () => {
+      const files = layout().declares('/tmp/a').output('/tmp/a', 'value').file('ctr/main/stdout', 'said').exit(0);
+      const { body } = await runOn(files, true);
+      expect(body).toEqual({ parameters: [{ name: 'a', value: 'value' }], result: 'said' });
+      expect(files.lastWord).toBe(digestOf(body as Captured));
+    });
+
+    it('needs no place for its last word, and makes none', async () => {
+      const files = layout().declares('/tmp/a').output('/tmp/a', 'value').exit(0);
+      rmSync(files.terminationLog);
+      expect((await runOn(files)).body).toEqual({ parameters: [{ name: 'a', value: 'value' }] });
+      expect(existsSync(files.terminationLog)).toBe(false);
+    });
+
     it('posts an empty set for a step without outputs', async () => {
       expect((await runOn(layout().template({ container: {} }).exit(0))).body).toEqual({ parameters: [] });
     });
@@ -194,9 +211,11 @@ describe('the sidecar', { timeout: 30_000 }, () => {
     });
 
     it.each([1, 64, 137, 143])('posts nothing after exit code %i', async (exitCode) => {
-      const { posts, log } = await runOn(layout().declares('/tmp/a').output('/tmp/a', 'x').exit(exitCode));
+      const files = layout().declares('/tmp/a').output('/tmp/a', 'x').exit(exitCode);
+      const { posts, log } = await runOn(files);
       expect(posts).toEqual([]);
       expect(log).toMatchObject({ outcome: 'failed', container: 'main', exitCode });
+      expect(files.lastWord).toBe('');
     });
 
     it('ends as soon as one member has failed, whatever the others do', async () => {
@@ -273,8 +292,10 @@ describe('the sidecar', { timeout: 30_000 }, () => {
     it('gives up when nobody listens, after it has tried again', async () => {
       const { url, close } = await endpoint();
       close();
-      const end = await start({ layout: done(), url }).ended;
+      const files = done();
+      const end = await start({ layout: files, url }).ended;
       expect(end).toMatchObject({ code: 0, log: { outcome: 'not-sent', message: 'ECONNREFUSED', attempts: 3 } });
+      expect(files.lastWord).toBe(digestOf({ parameters: [{ name: 'a', value: 'value' }] }));
     });
 
     it('gives up when the name of the server has no address', async () => {
