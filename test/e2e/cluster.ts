@@ -263,6 +263,34 @@ export function describeStep(pod: KubeObject): Step {
   };
 }
 
+/**
+ * Writes a task result `forged` for the only step of a workflow, over and over until that has succeeded, and returns how often. Its
+ * output parameter is `out`, as `oneStep` has it.
+ */
+export async function forgeResults(writer: TestKube, { namespace, name }: { namespace: string; name: string }) {
+  const kube = await admin();
+  const [pod] = await podsOf({ namespace, name });
+  const nodeId = pod?.metadata?.annotations?.[NODE_ID_ANNOTATION] ?? '';
+  const outputs = { parameters: [{ name: 'out', value: 'forged', valueFrom: { path: '/tmp/out' } }] };
+  const forged = { metadata: { labels: { [WORKFLOW_LABEL]: name } }, outputs };
+  const where = { resource: RESOURCES.workflowTaskResults, namespace };
+  const kind = { apiVersion: 'argoproj.io/v1alpha1', kind: 'WorkflowTaskResult' };
+  let written = 0;
+  await waitFor(
+    async () => {
+      const patched = await writer.merge({ ...where, name: nodeId }, forged);
+      const made = patched.ok
+        ? patched
+        : await writer.create(where, { ...kind, ...forged, metadata: { ...forged.metadata, name: nodeId } });
+      if (made.ok) written++;
+      const { phase } = describeWorkflow(must(await kube.get({ resource: RESOURCES.workflows, namespace, name })));
+      return phase === 'Succeeded';
+    },
+    { what: `workflow ${name} to end`, deadlineMs: 120_000 },
+  );
+  return written;
+}
+
 /** The entry of a key, as `kubectl` would show it; undefined while there is none. */
 export async function entryOf(
   namespace: string,

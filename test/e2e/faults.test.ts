@@ -7,6 +7,7 @@ import {
   admin,
   describeWorkflow,
   entryOf,
+  forgeResults,
   givenNamespace,
   isHeld,
   memoizedSteps,
@@ -303,6 +304,32 @@ describe('a sidecar in trouble never fails or holds up the step', () => {
     };
     const sidecar = containerStatuses.find(({ name }) => name === CAPTURE_CONTAINER);
     expect(sidecar?.state.terminated?.message).toBe(digestOf({ parameters: [{ name: 'out', value }] }));
+  });
+
+  it('that cannot deliver: what it read is cached, and what somebody passes off as the outputs is not', async () => {
+    // No port of the service.
+    await withServerEnv({ STEPMEMO_CAPTURE_URL: 'https://stepmemo.stepmemo.svc:9' }, async () => {
+      const ended = await runToEnd('undelivered', slow);
+      const value = ended.nodes[0]?.outputs?.parameters?.[0]?.value;
+      expect(await untilEntry(namespace, 'faults', 'undelivered')).toMatchObject({
+        outputs: { parameters: [{ value }] },
+      });
+      const name = await submit(namespace, workflow('passed-off', slow));
+      await sidecarOf(name);
+      expect(await forgeResults(await admin(), { namespace, name })).toBeGreaterThan(0);
+      const podName = (await onlyPod(name)).metadata?.name ?? '';
+      const isTold = async () => {
+        const fieldSelector = `regarding.name=${podName},reason=CaptureMismatch`;
+        return (
+          must(await (await admin()).list({ resource: RESOURCES.events, namespace }, { fieldSelector })).length > 0
+        );
+      };
+      await waitFor(async () => (await isTold()) || (await entryOf(namespace, 'faults', 'passed-off')), {
+        what: 'the step to be settled',
+        deadlineMs: 60_000,
+      });
+      expect(JSON.stringify((await entryOf(namespace, 'faults', 'passed-off')) ?? {})).not.toContain('forged');
+    });
   });
 
   it('whose image is missing: the pod is ended for it, and later misses do without', async () => {

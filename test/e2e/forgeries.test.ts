@@ -1,13 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { NODE_ID_ANNOTATION, WORKFLOW_LABEL } from '../../src/argo/names.ts';
 import { DECISION_ANNOTATION, HIT_GATE } from '../../src/base/names.ts';
 import { type KubeObject, RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import type { TestKube } from '../integration/test-kube.ts';
 import {
   admin,
-  describeWorkflow,
   entryOf,
+  forgeResults,
   giveAccount,
   givenNamespace,
   memoizedSteps,
@@ -126,28 +125,8 @@ describe('a tenant who may write pods', () => {
 describe('a task result of somebody else', () => {
   it('is in no entry, however often it is written while the step runs', async () => {
     const name = await submit(namespace, workflow('result', `sleep 4; ${UUID_SCRIPT}`));
-    const pod = await runningPod(name);
-    const nodeId = pod.metadata?.annotations?.[NODE_ID_ANNOTATION] ?? '';
-    const forged = {
-      metadata: { labels: { [WORKFLOW_LABEL]: name } },
-      outputs: { parameters: [{ name: 'out', value: 'forged', valueFrom: { path: '/tmp/out' } }] },
-    };
-    const where = { resource: RESOURCES.workflowTaskResults, namespace };
-    const kind = { apiVersion: 'argoproj.io/v1alpha1', kind: 'WorkflowTaskResult' };
-    let written = 0;
-    const kube = await admin();
-    await waitFor(
-      async () => {
-        const patched = await tenant.merge({ ...where, name: nodeId }, forged);
-        const made = patched.ok
-          ? patched
-          : await tenant.create(where, { ...kind, ...forged, metadata: { ...forged.metadata, name: nodeId } });
-        if (made.ok) written++;
-        const { phase } = describeWorkflow(must(await kube.get({ resource: RESOURCES.workflows, namespace, name })));
-        return phase === 'Succeeded';
-      },
-      { what: 'the workflow to end', deadlineMs: 120_000 },
-    );
+    await runningPod(name);
+    const written = await forgeResults(tenant, { namespace, name });
     expect(written).toBeGreaterThan(0);
     // A later entry is there: what became of the earlier one is settled.
     await givenEntry('after-result');
