@@ -170,9 +170,14 @@ const COMPARE_AGAIN = {
   },
 };
 
-/** A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. */
+/**
+ * A retried leaf that ran is a Retry node with its attempts; one that is served is a Pod. Both become the Pod here. Argo names an
+ * outbound node as often as ways lead to it: once is enough.
+ */
 function withoutRetries({ nodes }: Answer): Map<string, Node> {
-  const byName = new Map(nodes.map(({ message: _, ...node }) => [node.name, node as Node]));
+  const byName = new Map(
+    nodes.map(({ message: _, ...node }) => [node.name, { ...node, outbound: unique(node.outbound) }]),
+  );
   for (const node of [...byName.values()].filter(({ type }) => type === 'Retry')) {
     const attempts = node.children.filter((child) => child.startsWith(`${node.name}(`));
     const last = byName.get(attempts.at(-1) ?? '');

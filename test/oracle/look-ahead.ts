@@ -46,8 +46,9 @@ const resolver = createServer(async (request, response) => {
 });
 await new Promise<void>((ready) => resolver.listen(0, '127.0.0.1', ready));
 for (let done = 0; done < Number(cases); done += BATCH) {
-  await runBatch(Number(begin) + done, Math.min(BATCH, Number(cases) - done));
-  console.log(`${done + BATCH} cases: ${JSON.stringify(counts)}`);
+  const size = Math.min(BATCH, Number(cases) - done);
+  await runBatch(Number(begin) + done, size);
+  console.log(`${done + size} cases: ${JSON.stringify(counts)}`);
 }
 resolver.close();
 process.exit(counts.different === 0 ? 0 : 1);
