@@ -27,7 +27,7 @@ import { shrink } from './shrink.ts';
 
 const BATCH = 500;
 /** In how many orders of its pods a workflow is run without look-ahead before its end with it counts as another one. */
-const ORDERS = 30;
+const ORDERS = 300;
 /** How long a failing case is made smaller. */
 const SHRINK_MS = 180_000;
 const [oracle, cases = '1000', seed = '1', begin = '0'] = process.argv.slice(2);
