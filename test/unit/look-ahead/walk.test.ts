@@ -574,6 +574,19 @@ describe('what is left to the pod', () => {
     expect(found(walk(main, values, {}, false))).toEqual([['wf[0].a', 'unforeseen', undefined]]);
   });
 
+  it('a containerSet that templateDefaults give a container, and what comes after it in its group: Argo 3.4 errs there', () => {
+    const inline = { containerSet: { containers: [{ name: 'main', image: 'busybox', command: ['true'] }] } };
+    const main = { steps: [[{ name: 'a', inline }, call('b', 'one')]] };
+    const templateDefaults = { container: { env: [{ name: 'A', value: 'b' }] } };
+    const walked = walk(main, { one: '1' }, { templateDefaults });
+    expect(walked.nodes).toEqual([]);
+    expect(walked.leaves.map(({ message }) => message)).toEqual([
+      'templateDefaults has a container, and its template a containerSet',
+      'it follows a, which is not certain to be a hit',
+    ]);
+    expect(walk(main, { one: '1' }).nodes.map(({ name }) => name)).toEqual(['wf[0].b']);
+  });
+
   it('a step whose template says that it is not memoized', () => {
     const plain = { name: 'plain', container: { image: 'busybox' } };
     const main = { name: 'main', steps: [[{ name: 'a', template: 'plain' }]] };
