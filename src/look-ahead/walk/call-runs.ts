@@ -1,7 +1,9 @@
 /** Every run of one step or task: one, or one for each item. */
+import { readTags } from '../../argo/tags.ts';
 import { type Call, type Item, readItems } from '../calls.ts';
+import { evaluateWhen } from '../conditions.ts';
 import { addAggregates, fillCall } from '../scopes.ts';
-import { fillIn, Unforeseen } from '../values.ts';
+import { fillIn, type Scope, Unforeseen } from '../values.ts';
 import {
   addValues,
   type Boundary,
@@ -14,6 +16,23 @@ import {
   type Runs,
 } from './outcome.ts';
 import type { WalkState } from './state.ts';
+
+/** Outputs of steps before, which are known by then, or will never be. */
+const OUTPUT_TAG = /^steps\.[^.]+\.outputs\.(?:parameters\.|result$|exitCode$)/;
+
+/** Whether Argo errs when it makes a step of each item: an output of a step before is not there (operator.go:processItem). */
+export function cannotExpand(call: Call, scope: Scope): boolean {
+  const { withItems, withParam, withSequence } = call.raw;
+  if (!Array.isArray(withItems) && (withParam ?? '') === '' && (withSequence ?? undefined) === undefined) return false;
+  try {
+    const { when, inline: _, ...filled } = fillCall(call, scope).raw;
+    const { tags } = readTags(JSON.stringify(filled));
+    return tags.some(({ name }) => OUTPUT_TAG.test(name)) && ((when ?? '') === '' || evaluateWhen(when));
+  } catch (error) {
+    if (error instanceof Unforeseen) return false;
+    throw error;
+  }
+}
 
 /** What the runs give goes into the scope of the boundary. */
 export function callRuns(state: WalkState, where: CallPlace, call: Call): Runs {

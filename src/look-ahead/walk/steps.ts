@@ -2,7 +2,7 @@
 import type { JsonObject } from '../../base/json.ts';
 import { type Call, readGroups } from '../calls.ts';
 import { mayLackOutputs, nodeInputs, readOutputs } from '../scopes.ts';
-import { callRuns } from './call-runs.ts';
+import { callRuns, cannotExpand } from './call-runs.ts';
 import {
   type Boundary,
   boundaryOf,
@@ -64,7 +64,10 @@ function walkGroups(state: WalkState, boundary: Boundary, callsOfGroups: readonl
   return { groups, isOpen: open !== undefined, mayErr };
 }
 
-/** Argo goes through a group in its order, and leaves it at the first error: what comes after one would hang on nothing. */
+/**
+ * Argo expands all calls of a group before it makes any step of it, and errs there (steps.go:executeStepGroup). Then it goes through
+ * the group in its order, and leaves it at the first error: what comes after one would hang on nothing.
+ */
 function callGroup(
   state: WalkState,
   boundary: Boundary,
@@ -72,6 +75,12 @@ function callGroup(
   calls: readonly Call[],
   mayAdd: boolean,
 ): readonly Runs[] {
+  const isNew = state.present.get(name) === undefined;
+  const broken = isNew ? calls.find((call) => cannotExpand(call, boundary.scope)) : undefined;
+  if (broken !== undefined) {
+    const message = `Argo errs at ${broken.name} before it makes any step of the group`;
+    return calls.map((call) => ({ outcomes: [state.unforeseen(`${name}.${call.name}`, message)], fan: undefined }));
+  }
   let doubtful: string | undefined;
   return calls.map((call) => {
     if (doubtful !== undefined) return { outcomes: [state.follows(`${name}.${call.name}`, doubtful)], fan: undefined };

@@ -587,6 +587,21 @@ describe('what is left to the pod', () => {
     expect(walk(main, { one: '1' }).nodes.map(({ name }) => name)).toEqual(['wf[0].b']);
   });
 
+  it('a group in which a step for each item takes the output of a skipped one: Argo errs before it makes any step of it', () => {
+    const skipped = call('a', 'one', { when: 'x == y' });
+    const each = (more: object) => call('c', out('steps', 'a'), { withItems: ['p'], ...more });
+    const groupWith = (more: object) => ({ steps: [[skipped], [call('b', 'one'), each(more)]] });
+    const walked = walk(groupWith({}), { one: '1' });
+    expect(walked.nodes).toEqual([]);
+    const message = 'Argo errs at c before it makes any step of the group';
+    expect(walked.leaves.map(({ nodeName, message: why }) => [nodeName, why])).toEqual([
+      ['wf[1].b', message],
+      ['wf[1].c', message],
+    ]);
+    const served = walk(groupWith({ when: 'x == y' }), { one: '1' }).nodes.map(({ name }) => name);
+    expect(served).toContain('wf[1].b');
+  });
+
   it('a step whose template says that it is not memoized', () => {
     const plain = { name: 'plain', container: { image: 'busybox' } };
     const main = { name: 'main', steps: [[{ name: 'a', template: 'plain' }]] };
