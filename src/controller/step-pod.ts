@@ -113,6 +113,7 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
   if (!parsed.success) return undefined;
   const { metadata, spec, status } = parsed.data;
   const statuses = status?.containerStatuses ?? [];
+  const annotations = readAnnotations(metadata.annotations ?? {});
   return {
     uid: metadata.uid,
     name: metadata.name,
@@ -121,8 +122,8 @@ export function readStepPod(object: KubeObject): StepPod | undefined {
     createdAtMs: readTimeMs(metadata.creationTimestamp),
     isBeingDeleted: typeof metadata.deletionTimestamp === 'string',
     isLabelledCompleted: metadata.labels?.[COMPLETED_LABEL] === 'true',
-    annotations: readAnnotations(metadata.annotations ?? {}),
-    outputsDigest: metadata.annotations?.[OUTPUTS_DIGEST_ANNOTATION] ?? readLastWord(statuses),
+    annotations,
+    outputsDigest: annotations[OUTPUTS_DIGEST_ANNOTATION] ?? readLastWord(statuses),
     hasAnnotations: metadata.annotations !== undefined && metadata.annotations !== null,
     hasReportedOutputs: metadata.annotations?.[OUTPUTS_ANNOTATION] !== undefined,
     version: versionOf(object),

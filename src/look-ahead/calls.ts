@@ -110,12 +110,18 @@ export interface Item {
   readonly values: ReadonlyMap<string, string>;
 }
 
+/** Whether it is made once for each item (workflow_types.go:ShouldExpand). */
+export function hasItems({ raw: { withItems, withParam, withSequence } }: Call): boolean {
+  const isListed = Array.isArray(withItems) && withItems.length > 0;
+  return isListed || (withParam ?? '') !== '' || (withSequence ?? undefined) !== undefined;
+}
+
 /** The items of a call whose list is known; undefined where it is called once (operator.go:processItem, steps.go:expandStep). */
-export function readItems({ raw }: Call): readonly Item[] | undefined {
-  const { withItems, withParam, withSequence } = raw;
-  const hasItems = Array.isArray(withItems) && withItems.length > 0;
-  if (!hasItems && (withParam ?? '') === '' && (withSequence ?? undefined) === undefined) return undefined;
-  const list = hasItems
+export function readItems(call: Call): readonly Item[] | undefined {
+  if (!hasItems(call)) return undefined;
+  const { withItems, withParam, withSequence } = call.raw;
+  const isListed = Array.isArray(withItems) && withItems.length > 0;
+  const list = isListed
     ? withItems
     : withParam !== undefined && withParam !== ''
       ? parseList(withParam)

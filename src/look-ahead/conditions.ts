@@ -8,6 +8,11 @@ const INTEGER = /^(?:0|[1-9]\d{0,14})$/;
 /** What its evaluator gives a meaning of its own, or may. */
 const RESERVED: ReadonlySet<string> = new Set(['true', 'false', 'in', 'nil', 'null']);
 
+/** Whether a call is made, with a condition or without one; throws where Argo might see it otherwise. */
+export function isMet(when: unknown): boolean {
+  return (when ?? '') === '' || evaluateWhen(when);
+}
+
 /** Whether the step runs; throws where Argo might see it otherwise. */
 export function evaluateWhen(when: unknown): boolean {
   const text = typeof when === 'string' ? when.trim() : '';

@@ -108,11 +108,12 @@ export function withDefaults(template: JsonObject, defaults: unknown): JsonObjec
   const other = Object.keys(given).find((member) => !DEFAULTS_OF_PODS.has(member));
   if (other !== undefined) throw new Unforeseen(`templateDefaults has ${other}`);
   // Argo 3.4 takes it for a container then, one without an image, and errs (workflow_types.go:SetType); later ones leave that out.
-  if (isObject(template.containerSet) && KINDS.some((kind) => isObject(given[kind])))
-    throw new Unforeseen('templateDefaults has a container, and its template a containerSet');
+  const kind = KINDS.find((one) => isObject(given[one]));
+  if (kind !== undefined && isObject(template.containerSet))
+    throw new Unforeseen(`templateDefaults has a ${kind}, and its template a containerSet`);
   // Those of another kind than the template's are left out.
   const fitting = Object.entries(given).filter(([member]) => {
-    return !KINDS.some((kind) => kind === member) || isObject(template[member]);
+    return !KINDS.some((one) => one === member) || isObject(template[member]);
   });
   return mergeUnder(Object.fromEntries(fitting), template);
 }

@@ -263,6 +263,13 @@ export function describeStep(pod: KubeObject): Step {
   };
 }
 
+/** Reasons of the Events about an object, by its name. */
+export async function eventReasons(namespace: string, name: string): Promise<readonly string[]> {
+  const fieldSelector = `regarding.name=${name}`;
+  const events = await (await admin()).list({ resource: RESOURCES.events, namespace }, { fieldSelector });
+  return must(events).map(({ reason }) => String(reason));
+}
+
 /**
  * Writes a task result `forged` for the only step of a workflow, over and over until that has succeeded, and returns how often. Its
  * output parameter is `out`, as `oneStep` has it.

@@ -7,6 +7,7 @@ import {
   admin,
   describeWorkflow,
   entryOf,
+  eventReasons,
   forgeResults,
   givenNamespace,
   isHeld,
@@ -318,12 +319,7 @@ describe('a sidecar in trouble never fails or holds up the step', () => {
       await sidecarOf(name);
       expect(await forgeResults(await admin(), { namespace, name })).toBeGreaterThan(0);
       const podName = (await onlyPod(name)).metadata?.name ?? '';
-      const isTold = async () => {
-        const fieldSelector = `regarding.name=${podName},reason=CaptureMismatch`;
-        return (
-          must(await (await admin()).list({ resource: RESOURCES.events, namespace }, { fieldSelector })).length > 0
-        );
-      };
+      const isTold = async () => (await eventReasons(namespace, podName)).includes('CaptureMismatch');
       await waitFor(async () => (await isTold()) || (await entryOf(namespace, 'faults', 'passed-off')), {
         what: 'the step to be settled',
         deadlineMs: 60_000,

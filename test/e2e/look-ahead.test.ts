@@ -6,6 +6,7 @@ import {
   admin,
   describeWorkflow,
   type EndedWorkflow,
+  eventReasons,
   giveAccount,
   givenNamespace,
   kubectl,
@@ -308,18 +309,8 @@ describe(`served at submission, Argo ${inject('e2e').argoVersion}`, () => {
       expect(annotations?.[LOOK_AHEAD]).toMatch(
         isAhead ? /^served \d+ of \d+ steps that follow on a hit/ : /^served \d+ of \d+ steps at submission/,
       );
-      const kube = await admin();
-      await waitFor(
-        async () => {
-          const events = must(await kube.list({ resource: RESOURCES.events, namespace }));
-          return events.some(
-            ({ reason, regarding }) =>
-              reason === (isAhead ? 'ServedAhead' : 'ServedAtSubmission') &&
-              (regarding as { name?: string }).name === ended.name,
-          );
-        },
-        { what: 'the Event' },
-      );
+      const told = isAhead ? 'ServedAhead' : 'ServedAtSubmission';
+      await waitFor(async () => (await eventReasons(namespace, ended.name)).includes(told), { what: 'the Event' });
     });
   });
 

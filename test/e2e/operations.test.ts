@@ -5,6 +5,7 @@ import { RESOURCES } from '../../src/kube/types.ts';
 import { must, waitFor } from '../integration/harness.ts';
 import {
   admin,
+  eventReasons,
   givenNamespace,
   kubectl,
   memoizedSteps,
@@ -29,12 +30,8 @@ it('observes, and is switched off, by an annotation of a namespace or of its own
   const annotate = (name: string, value: string) =>
     kubectl('annotate', 'namespace', name, '--overwrite', `stepmemo.io/operation${value}`);
   const reasons = async (workflow: string) => {
-    const kube = await admin();
-    const fieldSelector = `regarding.name=${workflow}`;
-    const events = must(await kube.list({ resource: RESOURCES.events, namespace }, { fieldSelector }));
-    return events
-      .map(({ reason }) => String(reason))
-      .filter((reason) => /^(Observed|SwitchedOff|NoEntry|Served)/.test(reason));
+    const all = await eventReasons(namespace, workflow);
+    return all.filter((reason) => /^(Observed|SwitchedOff|NoEntry|Served)/.test(reason));
   };
   const submitAndEnd = async () => {
     const ended = await untilEnded(namespace, await submitFile(namespace, 'container'));

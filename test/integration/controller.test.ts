@@ -683,7 +683,7 @@ describe('beside a foreign gate', () => {
 
 // ---- what a kubelet would say
 
-type State = 'running' | { readonly exitCode: number; message?: string } | { readonly waiting: string };
+type State = 'running' | { readonly exitCode: number; readonly message?: string } | { readonly waiting: string };
 
 /** Sets the status of a pod without a gate, containers in the order of the spec; those that ended did so `secondsAgo`. */
 async function setStatus(

@@ -1,7 +1,7 @@
 /** Every run of one step or task: one, or one for each item. */
 import { readTags } from '../../argo/tags.ts';
-import { type Call, type Item, readItems } from '../calls.ts';
-import { evaluateWhen } from '../conditions.ts';
+import { type Call, hasItems, type Item, readItems } from '../calls.ts';
+import { isMet } from '../conditions.ts';
 import { addAggregates, fillCall } from '../scopes.ts';
 import { fillIn, type Scope, Unforeseen } from '../values.ts';
 import {
@@ -22,12 +22,11 @@ const OUTPUT_TAG = /^steps\.[^.]+\.outputs\.(?:parameters\.|result$|exitCode$)/;
 
 /** Whether Argo errs when it makes a step of each item: an output of a step before is not there (operator.go:processItem). */
 export function cannotExpand(call: Call, scope: Scope): boolean {
-  const { withItems, withParam, withSequence } = call.raw;
-  if (!Array.isArray(withItems) && (withParam ?? '') === '' && (withSequence ?? undefined) === undefined) return false;
+  if (!hasItems(call)) return false;
   try {
     const { when, inline: _, ...filled } = fillCall(call, scope).raw;
     const { tags } = readTags(JSON.stringify(filled));
-    return tags.some(({ name }) => OUTPUT_TAG.test(name)) && ((when ?? '') === '' || evaluateWhen(when));
+    return tags.some(({ name }) => OUTPUT_TAG.test(name)) && isMet(when);
   } catch (error) {
     if (error instanceof Unforeseen) return false;
     throw error;

@@ -1,7 +1,7 @@
 /** One template that is called: what it is, with which inputs, and what becomes of it. */
 import { templateKind } from '../../argo/workflow-walk.ts';
 import { isObject, type JsonObject } from '../../base/json.ts';
-import { evaluateWhen } from '../conditions.ts';
+import { isMet } from '../conditions.ts';
 import { checkCall, checkTemplate } from '../obstacles.ts';
 import { checkInputs, type PresentNode } from '../present.ts';
 import { referredBase, type TemplateBase, withDefaults } from '../references.ts';
@@ -54,7 +54,7 @@ function running(present: PresentNode | undefined): PresentNode | undefined {
 /** Whether the condition of a call is met, where Argo will ask. */
 function mayRun({ mayAdd }: Place, when: unknown): boolean {
   if (!mayAdd) throw new Unforeseen('Argo has not made it yet, though it might have');
-  return (when ?? '') === '' || evaluateWhen(when);
+  return isMet(when);
 }
 
 /** As Argo makes a step whose condition is not met (steps.go, dag.go). */

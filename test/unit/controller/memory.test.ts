@@ -87,6 +87,11 @@ describe('the pods that are remembered', () => {
     expect(kept.body.bytes).toBe(0);
     expect(JSON.stringify(kept).length).toBeLessThan(2_000);
   });
+
+  test('without a digest that is longer than one of ours', () => {
+    const annotations = { 'stepmemo.io/decision': 'miss', 'stepmemo.io/outputs-digest': 'x'.repeat(200_000) };
+    expect(keepStepPod(podObject({ annotations }))).toMatchObject({ outputsDigest: undefined });
+  });
 });
 
 /** A pod of 1 MiB: `keepStepPod` keeps the annotations of its body. */
